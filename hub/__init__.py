@@ -1,0 +1,47 @@
+"""What a plugin author imports: `from hub import Alert, Bar, Hub, PluginSettings, Transform, hookimpl`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hub.errors import PermanentError, SettingsError, TransientError
+    from hub.flow import Hub, Sink, Source, Transform
+    from hub.hookspecs import hookimpl
+    from hub.messages import (
+        Alert,
+        Article,
+        Bar,
+        Forecast,
+        Gap,
+        HubInfo,
+        Message,
+        ModelId,
+        PluginState,
+        Request,
+        Response,
+        Score,
+        Sentiment,
+    )
+    from hub.settings import PluginSettings
+
+__version__ = "0.1.0"
+_HOMES = {
+    "hub.errors": ("PermanentError", "SettingsError", "TransientError"),
+    "hub.flow": ("Hub", "Sink", "Source", "Transform"),
+    "hub.hookspecs": ("hookimpl",),
+    "hub.messages": (
+        *("Alert", "Article", "Bar", "Forecast", "Gap", "HubInfo", "Message", "ModelId"),
+        *("PluginState", "Request", "Response", "Score", "Sentiment"),
+    ),
+    "hub.settings": ("PluginSettings",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = [  # noqa: PLE0604 - the names above, loaded when first used so that `hub --help` stays quick
+    *_HOME
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'hub' has no attribute {name!r}")

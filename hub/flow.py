@@ -1,0 +1,124 @@
+"""The three shapes a plugin is made of, and the hub it is given.
+
+A plugin declares flows; the hub runs them: it restarts what fails, records what a flow yields before anybody sees it, and
+carries messages between flows over MQTT.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from hub.clock import Clock
+from hub.market.interval import Range
+from hub.messages import Bar, Gap, Message, Request
+from hub.settings import PluginSettings
+
+if TYPE_CHECKING:
+    import httpx
+
+Kinds = tuple[type[Message], ...]
+SettingsT = TypeVar("SettingsT", bound=PluginSettings)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stream brought in from outside.
+
+    `stream()` yields messages, or batches of messages that are recorded together. When it is resumed, what it yielded is on
+    disk. It is started again whenever it raises or ends early; so it begins by asking the store where it stands.
+    """
+
+    name: str
+    stream: Callable[[], AsyncIterator[Message | Sequence[Message]]]
+    produces: Kinds
+    stale_after: timedelta | None = None
+    """Nothing new for this long turns the plugin's state to stale."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A function that turns one message into others. It hears live messages from the broker, as anybody can."""
+
+    name: str
+    apply: Callable[[Any], AsyncIterator[Message]]
+    consumes: Kinds
+    produces: Kinds
+    deadline: timedelta = timedelta(seconds=30)
+    """One message that takes longer is given up, and counted as an error."""
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A place where messages end.
+
+    A `durable` sink reads the store with its own cursor: it misses nothing, over restarts and outages, and sees a batch again
+    unless `write` returned. Any other sink hears live messages from the broker.
+    """
+
+    name: str
+    write: Callable[[Sequence[Any]], Awaitable[None]]
+    consumes: Kinds
+    durable: bool = False
+    batch: int = 500
+
+
+Flow = Source | Transform | Sink
+Answer = Callable[[Request], Awaitable[Any]]
+"""Answers one verb of `hub/request/<verb>` with JSON-able data; raises HubError to refuse, in words."""
+
+
+class Store(Protocol):
+    """What a plugin may read of the facts on disk. Reads take milliseconds; long ones belong into `asyncio.to_thread`."""
+
+    def bars(self, symbol: str, first: int, last: int) -> list[Bar]:
+        """Bars whose open times (ms) lie in [first, last], ascending."""
+
+    def newest_bar(self, symbol: str) -> Bar | None:
+        """The bar with the greatest open time."""
+
+    def oldest_open_time(self, symbol: str) -> int | None:
+        """Open time (ms) of the symbol's first bar."""
+
+    def missing(self, symbol: str, first: int, last: int) -> list[Range]:
+        """Stretches of [first, last] (open times, ms) without a bar, known gaps included."""
+
+    def fallback(self, symbol: str, first: int, last: int) -> list[Range]:
+        """Stretches of [first, last] that hold only fallback bars."""
+
+    def gaps(self, symbol: str | None = None) -> list[Gap]:
+        """Known gaps with their reasons, of one symbol or of all, ascending."""
+
+
+class Hub(Protocol):
+    """What a plugin is given."""
+
+    @property
+    def clock(self) -> Clock:
+        """Ask it for the time; never the machine."""
+
+    @property
+    def store(self) -> Store:
+        """The facts on disk, to read."""
+
+    @property
+    def http(self) -> "httpx.AsyncClient":
+        """A client with sane limits: identity encoding, short timeouts, no redirects."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """The symbols this hub follows, as `BTC-USDT`."""
+
+    @property
+    def data_dir(self) -> Path:
+        """A folder of this plugin's own; it exists."""
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger that carries the plugin's name."""
+
+    def settings_for(self, model: type[SettingsT]) -> SettingsT:
+        """This plugin's section of the configuration, validated."""
+
+

@@ -1,0 +1,47 @@
+"""The hooks a plugin may implement. All are optional and synchronous, are called once, and only declare."""
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from hub.flow import Answer, Hub, Sink, Source, Transform
+from hub.settings import PluginSettings
+
+if TYPE_CHECKING:
+    import typer
+
+NAMESPACE = "tickerml"
+ENTRY_POINT_GROUP = "tickerml.plugins"
+
+hookspec = pluggy.HookspecMarker(NAMESPACE)
+hookimpl = pluggy.HookimplMarker(NAMESPACE)
+
+
+@hookspec
+def register_settings() -> type[PluginSettings]:  # type: ignore[empty-body]
+    """The model of this plugin's section in config.yaml."""
+
+
+@hookspec
+def register_sources(hub: Hub) -> list[Source]:  # type: ignore[empty-body]
+    """Streams brought in from outside."""
+
+
+@hookspec
+def register_transforms(hub: Hub) -> list[Transform]:  # type: ignore[empty-body]
+    """Functions that turn one message into others."""
+
+
+@hookspec
+def register_sinks(hub: Hub) -> list[Sink]:  # type: ignore[empty-body]
+    """Places where messages end."""
+
+
+@hookspec
+def register_commands(cli: "typer.Typer") -> None:
+    """Subcommands of `hub`."""
+
+
+@hookspec
+def register_requests(hub: Hub) -> dict[str, Answer]:  # type: ignore[empty-body]
+    """Verbs answered on `<root>/hub/request/<verb>`."""

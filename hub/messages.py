@@ -1,0 +1,212 @@
+"""Every fact that travels: the whole vocabulary of the wire.
+
+A message is something that has happened; it is immutable and serialises to one JSON object. Times are UTC, prices are numbers
+in the quote asset. Unknown fields are ignored on reading, so that a newer hub can add some.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+SYMBOL_PATTERN = r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}$"
+
+
+def _utc(at: datetime) -> datetime:
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
+
+
+def _on_the_minute(at: datetime) -> datetime:
+    if at.second or at.microsecond:
+        raise ValueError("a bar opens on a whole minute")
+    return at
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_utc)]
+OpenTime = Annotated[UtcTime, AfterValidator(_on_the_minute)]
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
+"""`BTC-USDT`: base asset, then quote asset."""
+Asset = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Price = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Horizon = Annotated[int, Field(ge=1, le=1440)]
+"""Minutes ahead."""
+
+
+class Message(BaseModel):
+    """A fact. Subclasses are the kinds of fact; their topics stand in `hub.topics`."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Bar(Message):
+    """One closed minute of one symbol. When you receive it, it is on disk, and it comes once, in order."""
+
+    symbol: Symbol
+    interval: Literal["1m"] = "1m"
+    open_time: OpenTime
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Amount | None
+    """In the base asset; null where the source cannot know it (a fallback bar)."""
+    quote_volume: Amount | None = None
+    trades: Annotated[int, Field(ge=0)] | None = None
+    source: Name
+    quality: Literal["exact", "fallback"] = "exact"
+    """`fallback`: only a last price, standing in until the exchange answers again; never trains a model."""
+    taker_buy_volume: Amount | None = None
+    """The part of `volume` that buyers took, in the base asset."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not (self.low <= self.open <= self.high and self.low <= self.close <= self.high):
+            raise ValueError("impossible bar: open and close must lie between low and high")
+        return self
+
+    @property
+    def close_time(self) -> datetime:
+        """When the minute was over, and the bar could first be known."""
+        return self.open_time + timedelta(minutes=1)
+
+
+class Gap(Message):
+    """A stretch of minutes that has no bars, and why. It is asked for again at `next_try_at`."""
+
+    symbol: Symbol
+    interval: Literal["1m"] = "1m"
+    first_open_time: OpenTime
+    last_open_time: OpenTime
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+    tries: Annotated[int, Field(ge=0)] = 1
+    next_try_at: UtcTime | None = None
+
+    @property
+    def minutes(self) -> int:
+        """How many bars are missing."""
+        return int((self.last_open_time - self.first_open_time) / timedelta(minutes=1)) + 1
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.last_open_time < self.first_open_time:
+            raise ValueError("a gap ends before it begins")
+        return self
+
+
+class ModelId(Message):
+    """Which model made something."""
+
+    name: Name
+    version: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Forecast(Message):
+    """What one model expects of one symbol, one horizon ahead."""
+
+    symbol: Symbol
+    horizon_minutes: Horizon
+    open_time: OpenTime
+    """Of the last bar that the model saw."""
+    made_at: UtcTime
+    target_time: UtcTime
+    last_close: Price
+    price: Price
+    low: Price
+    high: Price
+    """`low` to `high` is the 80 % interval of the price."""
+    p_up: Probability
+    direction: Literal["up", "down"]
+    confidence: Probability
+    model: ModelId
+
+
+class Score(Message):
+    """How one model has done on one symbol and horizon, over a rolling window, beside the persistence baseline."""
+
+    symbol: Symbol
+    horizon_minutes: Horizon
+    n: Annotated[int, Field(ge=0)]
+    skill: float | None
+    auc: Probability | None
+    hit_rate: Probability | None
+    brier: Probability | None
+    coverage: Probability | None
+    window: str
+    model: ModelId
+    last_outcome: float | None = None
+    """Log return from the last bar seen to the horizon's end."""
+
+
+class Sentiment(Message):
+    """The mood of an hour's news about one asset."""
+
+    asset: Asset
+    hour: UtcTime
+    score: Annotated[float, Field(ge=-1, le=1)]
+    articles: Annotated[int, Field(ge=0)]
+    scorer: Name
+
+
+class Article(Message):
+    """A headline, when it could be known, and how it was judged. Its text is untrusted."""
+
+    asset: Asset
+    title: Annotated[str, Field(min_length=1, max_length=1000)]
+    url: Annotated[str, Field(max_length=2000)]
+    source: Annotated[str, Field(max_length=200)]
+    published_at: UtcTime | None
+    collected_at: UtcTime
+    score: Annotated[float, Field(ge=-1, le=1)] | None = None
+    scorer: Name | None = None
+
+
+class Alert(Message):
+    """Something worth telling a person."""
+
+    symbol: Symbol
+    source: Name
+    text: Annotated[str, Field(min_length=1, max_length=1000)]
+    severity: Literal["info", "warning", "critical"] = "info"
+    forecast: Forecast | None = None
+    raised_at: UtcTime | None = None
+    """Filled in by the hub where a plugin leaves it out."""
+
+
+class HubInfo(Message):
+    """What this hub is."""
+
+    version: str
+    started_at: UtcTime
+    symbols: tuple[Symbol, ...]
+    plugins: tuple[Name, ...]
+
+
+class PluginState(Message):
+    """How one plugin is doing."""
+
+    name: Name
+    state: Literal["running", "retrying", "stale", "failed", "stopped"]
+    since: UtcTime
+    error: str | None = None
+    restarts: Annotated[int, Field(ge=0)] = 0
+
+
+class Request(Message):
+    """Somebody asks the hub for something, on `hub/request/<verb>`. All other fields are the verb's own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    transaction: str | int | None = None
+
+
+class Response(Message):
+    """The hub's answer; `transaction` is the request's."""
+
+    status: Literal["ok", "error"]
+    data: Any = None
+    error: str | None = None
+    transaction: str | int | None = None

@@ -1,0 +1,1 @@
+"""The parts that do I/O. Plugins never import them."""

@@ -1,0 +1,85 @@
+"""Which message stands on which topic: the only place that knows how topics are spelt."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from hub.messages import Alert, Article, Bar, Forecast, Gap, HubInfo, Message, PluginState, Score, Sentiment
+
+MAX_PAYLOAD_BYTES = 262_144
+"""Larger messages are neither sent nor read; brokers cut connections for less."""
+
+HUB_STATE = "hub/state"
+"""Plain `online` or `offline`, retained; the last will."""
+HEARTBEAT = "hub/ping"
+"""The hub's messages to itself: what comes back proves that the way there and back is alive."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A family of topics under the root, one per value of the message's fields named in braces."""
+
+    kind: type[Message]
+    template: str
+    retained: bool
+
+    def of(self, message: Message) -> str:
+        """The topic of this message, below the root."""
+        return self.template.format_map(dict(message))
+
+    @cached_property
+    def filter(self) -> str:
+        """What to subscribe to, below the root, to receive the whole family."""
+        return re.sub(r"\{\w+\}m?", "+", self.template)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches the topics of this family, below the root."""
+        return re.compile("".join(r"[^/+#]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", self.template)))
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(Bar, "bar/{symbol}/{interval}", retained=True),
+    Topic(Gap, "gap/{symbol}", retained=False),
+    Topic(Sentiment, "sentiment/{asset}", retained=True),
+    Topic(Article, "article/{asset}", retained=False),
+    Topic(Forecast, "forecast/{symbol}/{horizon_minutes}m", retained=True),
+    Topic(Score, "score/{symbol}/{horizon_minutes}m", retained=True),
+    Topic(Alert, "alert/{symbol}", retained=False),
+    Topic(PluginState, "plugin/{name}/state", retained=True),
+    Topic(HubInfo, "hub/info", retained=True),
+)
+_BY_KIND = {topic.kind: topic for topic in TOPICS}
+
+
+def topic_for(kind: type[Message]) -> Topic:
+    """The family that messages of this kind stand on. KeyError if the kind has none."""
+    return _BY_KIND[kind]
+
+
+def topic_of(message: Message) -> str:
+    """The topic of a message, below the root."""
+    return topic_for(type(message)).of(message)
+
+
+def kind_of(topic: str) -> type[Message] | None:
+    """The kind of message that stands on `topic` (below the root), or None where it is not one of ours."""
+    return next((family.kind for family in TOPICS if family.pattern.fullmatch(topic)), None)
+
+
+def encode(message: Message) -> bytes:
+    """The message as it stands on the wire: one JSON object, UTF-8."""
+    return message.model_dump_json().encode()
+
+
+def decode(topic: str, payload: bytes) -> Message:
+    """The message on `topic` (below the root). Raises ValueError, in words, for a payload that is not what the topic promises."""
+    kind = kind_of(topic)
+    if kind is None:
+        raise ValueError(f"no message is defined for topic {topic!r}")
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"payload of {len(payload)} bytes is larger than {MAX_PAYLOAD_BYTES}")
+    message = kind.model_validate_json(payload, strict=True)
+    if topic_of(message) != topic:
+        raise ValueError(f"the payload belongs on {topic_of(message)!r}, not on {topic!r}")
+    return message

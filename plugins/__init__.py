@@ -1,0 +1,1 @@
+"""What the hub can do; one folder a plugin."""
