@@ -130,7 +130,7 @@ class HubSettings(SettingsModel):
     mqtt: MqttSettings = MqttSettings()
     clock: ClockSettings | None = None
     log: LogSettings = LogSettings()
-    plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(default_factory=lambda: {"collector": {}})
+    plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(default_factory=lambda: dict[str, dict[str, Any]](collector={}))
     """A plugin runs if, and only if, its section is here."""
 
     @model_validator(mode="before")
