@@ -36,12 +36,34 @@ _HOMES = {
     "hub.settings": ("PluginSettings",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = [  # noqa: PLE0604 - the names above, loaded when first used so that `hub --help` stays quick
-    *_HOME
+__all__ = [
+    "Alert",
+    "Article",
+    "Bar",
+    "Forecast",
+    "Gap",
+    "Hub",
+    "HubInfo",
+    "Message",
+    "ModelId",
+    "PermanentError",
+    "PluginSettings",
+    "PluginState",
+    "Request",
+    "Response",
+    "Score",
+    "Sentiment",
+    "SettingsError",
+    "Sink",
+    "Source",
+    "Transform",
+    "TransientError",
+    "hookimpl",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    """Loads a name when it is first used, so that `hub --help` stays quick."""
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'hub' has no attribute {name!r}")

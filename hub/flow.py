@@ -120,5 +120,3 @@ class Hub(Protocol):
 
     def settings_for(self, model: type[SettingsT]) -> SettingsT:
         """This plugin's section of the configuration, validated."""
-
-

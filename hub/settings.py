@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from hub.errors import SettingsError
 from hub.messages import SYMBOL_PATTERN
@@ -130,7 +140,9 @@ class HubSettings(SettingsModel):
     mqtt: MqttSettings = MqttSettings()
     clock: ClockSettings | None = None
     log: LogSettings = LogSettings()
-    plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(default_factory=lambda: dict[str, dict[str, Any]](collector={}))
+    plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(
+        default_factory=lambda: dict[str, dict[str, Any]](collector={})
+    )
     """A plugin runs if, and only if, its section is here."""
 
     @model_validator(mode="before")
@@ -228,7 +240,7 @@ def load_configuration(path: Path | None = None, environ: Mapping[str, str] | No
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPath, str]]:
-    """For each of pydantic's complaints the key, and in words what is wrong and what would be right. Never shows a value given to a secret."""
+    """For each of pydantic's complaints the key, and in words what would be right. Never shows a secret's value."""
     found = []
     for item in error.errors(include_url=False):
         where = tuple(part for part in item["loc"] if part != "[key]")
@@ -239,7 +251,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPat
         text = text[:1].lower() + text[1:]
         if item["type"] == "missing":
             text = "is needed, and is missing"
-        elif not any(str(part) in {"password", "api_key", "token", "secret"} for part in where) and isinstance(item["input"], str | int | float):
+        elif not any(str(part) in {"password", "api_key", "token", "secret"} for part in where) and isinstance(
+            item["input"], str | int | float
+        ):
             text = f"{item['input']!r} will not do: {text}"
         found.append((where, text))
     return found

@@ -35,7 +35,9 @@ class Topic:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches the topics of this family, below the root."""
-        return re.compile("".join(r"[^/+#]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", self.template)))
+        return re.compile(
+            "".join(r"[^/+#]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", self.template))
+        )
 
 
 TOPICS: tuple[Topic, ...] = (
