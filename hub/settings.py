@@ -179,6 +179,14 @@ class Configuration:
     def plugin_dir(self) -> Path:
         return self.folder / self.settings.plugin_dir.expanduser()
 
+    @property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """The plugins' sections as written, also where the rest of the file has problems."""
+        written = self.values.get("plugins")
+        if not isinstance(written, dict):
+            return self.settings.plugins
+        return {str(name): {} if body is None else body for name, body in written.items() if body is None or isinstance(body, dict)}
+
     def place_of(self, path: KeyPath) -> str:
         """File and line of a key, or of the nearest thing around it that has one."""
         for length in range(len(path), 0, -1):

@@ -1,0 +1,74 @@
+"""The way to disk: one writer, in order; and the news for those who forward what was recorded."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from hub.clock import Clock
+from hub.flow import Kinds
+from hub.messages import Bar, Message
+from hub.runtime.store import SqliteStore
+
+LOOK_AGAIN = 15.0
+"""Seconds until a forwarder looks again without being told: another process may have recorded something."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Recorder:
+    """Takes facts to the store on a thread of its own, so that a slow card never stops the event loop."""
+
+    def __init__(self, store: SqliteStore, clock: Clock) -> None:
+        self.store = store
+        self.recorded_at: float | None = None
+        """Monotonic time of the last commit."""
+        self.bars = 0
+        """How many bars have been taken in since the start."""
+        self.edition = 0
+        """Grows with every commit."""
+        self._clock = clock
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._news = asyncio.Event()
+
+    async def record(self, messages: Sequence[Message]) -> None:
+        """Returns once the messages are on disk, in one transaction. TransientError if they cannot be now; nothing is recorded then."""
+        await self._write(self.store.record, messages)
+        self.recorded_at = self._clock.monotonic()
+        self.bars += sum(isinstance(message, Bar) for message in messages)
+        self.edition += 1
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def facts_after(self, seq: int, kinds: Kinds, limit: int) -> list[tuple[int, Message]]:
+        """Up to `limit` facts of these kinds that are newer than `seq`, in order."""
+        return await asyncio.to_thread(self.store.facts_after, seq, kinds, limit)
+
+    async def cursor(self, name: str) -> int:
+        """How far the reader of that name has come."""
+        return await asyncio.to_thread(self.store.cursor, name)
+
+    async def move_cursor(self, name: str, seq: int, frontier: Mapping[str, int] | None = None) -> None:
+        """Remember on disk how far it has come; `frontier`: newest open time (ms) per symbol that is on the wire."""
+        await self._write(self.store.move_cursor, name, seq, frontier)
+
+    async def frontier(self) -> dict[str, int]:
+        """Newest open time (ms) per symbol that is on the wire."""
+        return await asyncio.to_thread(self.store.frontier)
+
+    async def wait_for_news(self, edition: int) -> None:
+        """Returns when something may have been recorded since `self.edition` was `edition`: read that first, then look."""
+        if self.edition != edition:
+            return
+        try:
+            await asyncio.wait_for(self._news.wait(), LOOK_AGAIN)
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        """Let the writer finish, then close the store."""
+        await asyncio.to_thread(self._writer.shutdown, wait=True)
+        await asyncio.to_thread(self.store.close)
+
+    async def _write(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: call(*args, **kwargs))
