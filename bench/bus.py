@@ -1,6 +1,6 @@
 """Messages a second of `Bus.publish_all` beside bare paho on the same mosquitto; prints both and their ratio.
 
-    python bench/bus.py [messages] [rounds]
+python bench/bus.py [messages] [rounds]
 """
 
 import asyncio

@@ -92,6 +92,8 @@ class Link:
         self.protocol = protocol
         self.window = IN_FLIGHT
         self.largest_packet = MAX_PAYLOAD_BYTES + 1024
+        self.answered = False
+        """The broker has answered our login."""
         self.taken_over = False
         self.heard = False
         """Set by everything that proves that the way there and back is alive."""
@@ -141,10 +143,11 @@ class Link:
         threading.Thread(target=self._connect, args=(properties,), name="mqtt-connect", daemon=True).start()
         await asyncio.wait((self._opened,), timeout=ANSWER_S)
         if not self._opened.done():
-            raise TransientError(f"{self._address} accepts connections but does not answer in MQTT {protocol_name(self.protocol)}")
+            raise TransientError(f"{self._address} does not answer a login with MQTT {protocol_name(self.protocol)}")
         outcome = self._opened.result()
         if isinstance(outcome, TransientError):
             raise outcome
+        self.answered = True
         return outcome
 
     def _connect(self, properties: Properties | None) -> None:
@@ -526,7 +529,7 @@ class Bus:
     async def _log_in(self) -> Link:
         """A link that the broker has let in. Raises TransientError in words."""
         loop = asyncio.get_running_loop()
-        if self._protocol is None:
+        if self._protocol != MQTT_5:
             self._protocol = await self._probe(loop)
         link = Link(self._settings, self.client_id, self._protocol, self._tls, loop)
         link.on_message = partial(self._arrived, link)
@@ -536,7 +539,8 @@ class Bus:
             if code:
                 raise TransientError(refusal.login_refused(self._settings, self.address, code, words))
         except BaseException:
-            self._protocol = None
+            if not link.answered:
+                self._protocol = None  # perhaps it does not speak what we speak: ask it again
             link.close()
             raise
         return link
