@@ -6,11 +6,18 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import structlog
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from structlog.testing import LogCapture
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 MOSQUITTO_PASSWD = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
@@ -159,3 +166,81 @@ class Proxy:
                     await writer.drain()
         writer.transport.abort()
         self._writers.discard(writer)
+
+
+class Witness:
+    """A client like any other, of which the hub knows nothing: hears everything and can say anything."""
+
+    def __init__(self, port: int, topic_filter: str = "#", *, username: str | None = None, password: str | None = None) -> None:
+        self.heard: list[tuple[str, bytes, bool]] = []
+        """Topic, payload, retained."""
+        self._subscribed = threading.Event()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client.reconnect_delay_set(1, 1)
+        if username:
+            self._client.username_pw_set(username, password)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic_filter, 1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = lambda _client, _data, message: self.heard.append((message.topic, message.payload, message.retain))
+        self._client.connect_async("127.0.0.1", port)
+
+    def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish, and wait until the broker has it."""
+        self._client.publish(topic, payload, 1, retain).wait_for_publish(10)
+
+    def shout(self, topic: str, payload: bytes, times: int) -> None:
+        """Publish many times as fast as it goes."""
+        for _ in range(times):
+            info = self._client.publish(topic, payload, 1)
+        info.wait_for_publish(60)
+
+    def on(self, topic: str) -> list[bytes]:
+        """Payloads heard on one topic, in order."""
+        return [payload for heard, payload, _ in list(self.heard) if heard == topic]
+
+    def __enter__(self) -> Self:
+        self._client.loop_start()
+        assert self._subscribed.wait(10)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Authority:
+    """A certificate authority made for one test."""
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self.file = folder / f"{name}.pem"
+        self._folder = folder
+        self._key = folder / f"{name}.key"
+        subject = ["-subj", f"/CN={name}", "-keyout", str(self._key), "-out", str(self.file)]
+        extension = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"]
+        _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", *subject, *extension)
+
+    def certificate(self, name: str, begins: datetime, ends: datetime, host: str = "localhost") -> tuple[Path, Path]:
+        """Certificate and key for a broker on `host`, valid between two moments."""
+        cert, key, request = (self._folder / f"{name}.{ending}" for ending in ("pem", "key", "csr"))
+        _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}", "-keyout", str(key), "-out", str(request))
+        config = self._folder / f"{name}.cnf"
+        database = self._folder / f"{name}.txt"
+        database.touch()
+        config.write_text(
+            f"[ca]\ndefault_ca=it\n[it]\ndatabase={database}\nnew_certs_dir={self._folder}\nrand_serial=yes\ndefault_md=sha256\n"
+            f"policy=any\nx509_extensions=names\n[any]\ncommonName=supplied\n[names]\nsubjectAltName=DNS:{host}\n"
+        )
+        dates = ["-startdate", f"{begins:%Y%m%d%H%M%SZ}", "-enddate", f"{ends:%Y%m%d%H%M%SZ}"]
+        signer = ["-config", str(config), "-cert", str(self.file), "-keyfile", str(self._key), "-in", str(request), "-out", str(cert)]
+        _openssl("ca", "-batch", "-notext", *dates, *signer)
+        return cert, key
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+def captured_log() -> tuple[Any, LogCapture]:
+    """A logger, and what is written to it."""
+    capture = LogCapture()
+    return structlog.wrap_logger(None, processors=[capture]), capture

@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from hub.errors import HubError, PermanentError, TransientError
 from hub.market.interval import to_ms
 from hub.messages import Bar, Gap, Message
 from hub.runtime.outbox import BATCH, Outbox
-from hub.testing import START, FakeClock, FakeHub, bars
+from hub.testing import START, FakeClock, bars
 
 
 class FactsInMemory:
@@ -90,7 +92,7 @@ async def inline(call: Any, *args: Any) -> Any:
 @asynccontextmanager
 async def pumping(store: FactsInMemory, wire: Wire) -> Any:
     """An outbox at work, whose waits pass at once."""
-    outbox = Outbox(store, wire, FakeHub().log, run=inline, network=AtOnce())
+    outbox = Outbox(store, wire, structlog.wrap_logger(None, processors=[LogCapture()]), run=inline, network=AtOnce())
     task = asyncio.create_task(outbox.pump())
     try:
         yield outbox
@@ -102,7 +104,7 @@ async def pumping(store: FactsInMemory, wire: Wire) -> Any:
 class AtOnce(FakeClock):
     """Waiting takes no time."""
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002
         await asyncio.sleep(0)
 
 
