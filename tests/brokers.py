@@ -63,6 +63,7 @@ class Mosquitto:
             f"persistence_location {folder}/",
             f"log_dest file {folder}/mosquitto.log",
             "log_type all",
+            "user root",  # only matters to root: stay root, and able to read this folder
             conf,
         ]
         if users:

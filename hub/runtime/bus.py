@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -48,6 +48,7 @@ ECHO_S = 2.0
 """How long the first heartbeat may take to come back once the broker has acknowledged it, in real seconds."""
 SHORT_S = 10.0
 """A connection in MQTT 3.1.1 that ends sooner was probably taken over: that version cannot say so."""
+SURELY_TAKEN_BYTES = 16_384
 PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES
 """The broker is asked to keep larger packets from us (MQTT 5): they would be read into memory whole."""
 
@@ -59,6 +60,30 @@ QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 class ConnectionLost(TransientError):
     """The connection ended; nobody knows what became of messages in flight."""
+
+
+class TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The broker, and how to speak to it."""
+
+    settings: MqttSettings
+    tls: ssl.SSLContext | None
+    keepalive_s: int
+
+    @property
+    def address(self) -> str:
+        return f"{self.settings.host}:{self.settings.port}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,35 +106,31 @@ def sent_already(outcome: Outcome) -> Sent:
 class Link:
     """One connection to the broker, from CONNECT to its end. It is never mended: the Bus makes another."""
 
-    def __init__(
-        self,
-        settings: MqttSettings,
-        client_id: str,
-        protocol: MQTTProtocolVersion,
-        tls: ssl.SSLContext | None,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, client_id: str, protocol: MQTTProtocolVersion) -> None:
         self.protocol = protocol
         self.window = IN_FLIGHT
         self.largest_packet = MAX_PAYLOAD_BYTES + 1024
+        self.learnt_limit: int | None = None
+        """Set where the broker threw us out for a message that was too large, without having said how large one may be."""
         self.answered = False
         """The broker has answered our login."""
         self.taken_over = False
         self.heard = False
         """Set by everything that proves that the way there and back is alive."""
-        self.over: asyncio.Future[str] = loop.create_future()
+        self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done when the connection has ended, with the reason in words."""
         self.on_message: Callable[[paho.MQTTMessage], None] = lambda _message: None
-        self._settings = settings
-        self._address = f"{settings.host}:{settings.port}"
-        self._opened: asyncio.Future[TransientError | tuple[int, str]] = loop.create_future()
-        self._loop = loop
+        self._settings = endpoint.settings
+        self._address = endpoint.address
+        self._keepalive_s = endpoint.keepalive_s
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[TransientError | tuple[int, str]] = self._loop.create_future()
         self._pending: dict[int, Sent] = {}
         self._quiet: set[int] = set()
         self._subscribing: dict[int, asyncio.Future[list[Any]]] = {}
         self._closed = False
-        self.inbox = Inbox(loop)
-        self._client = self._make_client(client_id, tls)
+        self.inbox = Inbox(self._loop)
+        self._client = self._make_client(client_id, endpoint.tls)
 
     def _make_client(self, client_id: str, tls: ssl.SSLContext | None) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=self.protocol, reconnect_on_failure=False)
@@ -153,7 +174,7 @@ class Link:
     def _connect(self, properties: Properties | None) -> None:
         """In a thread of its own: looking up a name and shaking hands can take long."""
         try:
-            self._client.connect(self._settings.host, self._settings.port, KEEPALIVE_S, properties=properties)
+            self._client.connect(self._settings.host, self._settings.port, self._keepalive_s, properties=properties)
         except (OSError, ValueError) as error:
             words = refusal.unreachable(self._settings, self._address, error, SystemClock().now())
             self.inbox.put(self._cannot_open, TransientError(words))
@@ -206,24 +227,26 @@ class Link:
                 self._end(f"{self._address} has not acknowledged a message for {ACKNOWLEDGE_S:.0f} s")
         return sent.outcome.result()
 
-    async def subscribe(self, filters: Sequence[str]) -> list[str]:
-        """Subscribe to whole topic filters; returns those that the broker refused, in words."""
-        if not filters or self.over.done():
-            return []
-        _, mid = self._client.subscribe([(wanted, 1) for wanted in filters])
+    def subscribe(self, filters: Sequence[str]) -> Coroutine[Any, Any, list[str]]:
+        """Subscribe to whole topic filters, at once. What is returned awaits the answer, and gives the refusals in words."""
+        answered: asyncio.Future[list[Any]] = self._loop.create_future()
+        mid = None
+        if filters and not self.over.done():
+            _, mid = self._client.subscribe([(wanted, 1) for wanted in filters])
         if mid is None:
-            return []
-        self._subscribing[mid] = answered = self._loop.create_future()
+            answered.set_result([])
+        else:
+            self._subscribing[mid] = answered
+        return self._refusals(filters, answered)
+
+    async def _refusals(self, filters: Sequence[str], answered: "asyncio.Future[list[Any]]") -> list[str]:
         await asyncio.wait((answered, self.over), timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
         if not answered.done():
             self._end(f"{self._address} does not answer a subscription")
             return []
         answers = zip(filters, answered.result(), strict=False)
-        return [
-            refusal.topic_refused(self._settings, self._address, "subscribe to", wanted, str(reason))
-            for wanted, reason in answers
-            if reason.is_failure
-        ]
+        refused = [(wanted, str(reason)) for wanted, reason in answers if reason.is_failure]
+        return [refusal.topic_refused(self._settings, self._address, "subscribe to", wanted, words) for wanted, words in refused]
 
     def unsubscribe(self, filters: Sequence[str]) -> None:
         """No more messages for these filters."""
@@ -252,13 +275,14 @@ class Link:
             self._opened.set_result((reason.value, str(reason)))
 
     def _disconnected(self, flags: Any, reason: Any) -> None:
-        if not flags.is_disconnect_packet_from_server:
+        if self._pending and reason.value in refusal.SAID_OF_TOO_LARGE:
+            largest = max(sent.size for sent in self._pending.values())
+            self.learnt_limit = largest - 1 if largest > SURELY_TAKEN_BYTES else None
+        if flags.is_disconnect_packet_from_server:
+            self.taken_over = reason.value == refusal.TAKEN_OVER
+            self._end(f"{self._address} ended the connection: {reason}")
+        else:
             self._end(f"{self._address} cut the connection" if reason.is_failure else "disconnected")
-            return
-        self.taken_over = reason.value == refusal.TAKEN_OVER
-        if reason.value == refusal.PACKET_TOO_LARGE and self._pending:
-            self.largest_packet = max(sent.size for sent in self._pending.values()) - 1
-        self._end(f"{self._address} ended the connection: {reason}")
 
     def _acknowledged(self, mid: int, reason: Any) -> None:
         self._quiet.discard(mid)
@@ -302,9 +326,12 @@ def protocol_name(protocol: MQTTProtocolVersion | None) -> str | None:
 class Bus:
     """Carries messages to and from the broker, for as long as the hub lives, whatever becomes of the broker meanwhile."""
 
-    def __init__(self, settings: MqttSettings, clock: Clock, log: Any, *, network: Clock | None = None) -> None:
+    def __init__(
+        self, settings: MqttSettings, clock: Clock, log: Any, *, network: Clock | None = None, keepalive_s: int = KEEPALIVE_S
+    ) -> None:
         """`clock` dates what the user sees. `network` times heartbeats and waits: real seconds, unless a test hurries them."""
-        self.address = f"{settings.host}:{settings.port}"
+        self._endpoint = Endpoint(settings, None, keepalive_s)
+        self.address = self._endpoint.address
         self.client_id = settings.client_id or f"{settings.root.replace('/', '-')}-hub"
         self.since: datetime = clock.now()
         """When the bus was connected, or lost its connection."""
@@ -317,13 +344,13 @@ class Bus:
         self._clock = clock
         self._network = network or SystemClock()
         self._log = log
+        self._largest_packet = MAX_PAYLOAD_BYTES + 1024
         self._root = settings.root + "/"
         self._reconnection = Reconnection(self._network)
         self._complaints = Complaints(self._network)
         self._retained = Retained()
         self._subscriptions: list[MessageSubscription] = []
         self._raw_subscriptions: dict[Subscription[Raw], str] = {}
-        self._tls: ssl.SSLContext | None = None
         self._protocol: MQTTProtocolVersion | None = None
         self._link: Link | None = None
         self._ready = asyncio.Event()
@@ -354,7 +381,7 @@ class Bus:
 
     async def start(self) -> None:
         """Begin to connect, and keep connected; returns at once. Raises SettingsError for an unusable mqtt.ca_file."""
-        self._tls = self._tls_context()
+        self._endpoint = replace(self._endpoint, tls=self._tls_context())
         self.announce(HUB_STATE, b"online")
         self._keeper = asyncio.create_task(self._keep_connected(), name="mqtt")
 
@@ -362,17 +389,17 @@ class Bus:
         """Say `offline`, disconnect, and end all subscriptions; takes 2 s at most."""
         if self._keeper is None:
             return
-        self._keeper.cancel()
-        link, self._link = self._link, None
-        if link is not None and self._ready.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.5):
-                    await link.outcome(link.send(self._root + HUB_STATE, b"offline", retain=True))
-            link.disconnect()
-            await asyncio.wait((link.over,), timeout=0.5)
-        if link is not None:
-            link.close()
+        was_ready = self._ready.is_set()
         self._ready.clear()
+        link, self._link = self._link, None
+        self._keeper.cancel()
+        if link is not None:
+            if was_ready:
+                goodbye = link.send(self._root + HUB_STATE, b"offline", retain=True)
+                await asyncio.wait((goodbye.outcome,), timeout=1.5)
+                link.disconnect()
+                await asyncio.wait((link.over,), timeout=0.5)
+            link.close()
         for task in (self._keeper, *self._tasks):
             task.cancel()
         await asyncio.gather(self._keeper, *self._tasks, return_exceptions=True)
@@ -468,10 +495,10 @@ class Bus:
 
     def _begin(self, filters: Sequence[str]) -> None:
         if self._link is not None:
-            self._spawn(self._subscribe(self._link, filters))
+            self._spawn(self._subscribed(self._link.subscribe(filters)))
 
-    async def _subscribe(self, link: Link, filters: Sequence[str]) -> None:
-        for refused in await link.subscribe(filters):
+    async def _subscribed(self, answer: Coroutine[Any, Any, list[str]]) -> None:
+        for refused in await answer:
             self._complain(refused)
 
     def _forget(self, subscription: Subscription[Any]) -> None:
@@ -498,9 +525,11 @@ class Bus:
             return None
         file = self._settings.ca_file
         try:
-            return ssl.create_default_context(cafile=file)
+            context = ssl.create_default_context(cafile=file)
         except OSError as error:
             raise SettingsError(f"mqtt.ca_file: {file} cannot be used as a certificate authority: {error.strerror or error}") from error
+        context.sslsocket_class = TidySocket
+        return context
 
     async def _keep_connected(self) -> None:
         """Make one connection after the other, for as long as the hub lives."""
@@ -528,10 +557,10 @@ class Bus:
 
     async def _log_in(self) -> Link:
         """A link that the broker has let in. Raises TransientError in words."""
-        loop = asyncio.get_running_loop()
         if self._protocol != MQTT_5:
-            self._protocol = await self._probe(loop)
-        link = Link(self._settings, self.client_id, self._protocol, self._tls, loop)
+            self._protocol = await self._probe()
+        link = Link(self._endpoint, self.client_id, self._protocol)
+        link.largest_packet = self._largest_packet
         link.on_message = partial(self._arrived, link)
         link.log_in(self._root + HUB_STATE)
         try:
@@ -545,9 +574,9 @@ class Bus:
             raise
         return link
 
-    async def _probe(self, loop: asyncio.AbstractEventLoop) -> MQTTProtocolVersion:
+    async def _probe(self) -> MQTTProtocolVersion:
         """The newest protocol that the broker speaks. amqtt refuses MQTT 5 only where nothing else in the packet confuses it."""
-        link = Link(self._settings, self.client_id + "-probe", MQTT_5, self._tls, loop)
+        link = Link(self._endpoint, self.client_id + "-probe", MQTT_5)
         try:
             code, _ = await link.open(bare=True)
             link.disconnect()
@@ -562,7 +591,7 @@ class Bus:
         self.last_error = None
         facts = {self._root + each for each in FACT_FILTERS}
         self._held, self._checking = {}, True
-        await self._subscribe(link, sorted(facts | self._wanted()))
+        await self._subscribed(link.subscribe(sorted(facts | self._wanted())))
         await self._hear_ourselves(link)
         self._checking = False
         link.unsubscribe(sorted(facts - self._wanted()))
@@ -643,6 +672,7 @@ class Bus:
         if link is not None:
             link.close()
             self._dropped += link.inbox.dropped
+            self._largest_packet = link.learnt_limit or self._largest_packet
 
     def _show_offline(self, trouble: str, wait: float) -> None:
         if self._ready.is_set():

@@ -13,7 +13,8 @@ _UNTRUSTED = {2, 18, 19, 20, 21}
 BAD_LOGIN = {0x86, 0x87}
 UNSUPPORTED_PROTOCOL = 0x84
 TAKEN_OVER = 0x8E
-PACKET_TOO_LARGE = 0x95
+SAID_OF_TOO_LARGE = {0x95, 0x82}
+"""Packet too large; and protocol error, which is what paho makes of mosquitto's answer to a message over message_size_limit."""
 NEVER_ACCEPTED = {0x90, 0x95, 0x99}
 """Reason codes of a PUBLISH that stay the same however often it is repeated: topic name, size, payload format."""
 
