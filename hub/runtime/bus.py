@@ -28,7 +28,7 @@ from hub.errors import HubError, PermanentError, SettingsError, TransientError
 from hub.messages import Message
 from hub.runtime import refusal
 from hub.runtime.inbox import Inbox
-from hub.runtime.patience import PAUSE_S, Complaints, Reconnection
+from hub.runtime.patience import PAUSE_S, STABLE_S, Complaints, Reconnection
 from hub.runtime.retained import FACT_FILTERS, Retained
 from hub.runtime.subscription import MESSAGES_HELD, RAW_HELD, TOPICS_REMEMBERED, MessageSubscription, Raw, Subscription
 from hub.settings import MqttSettings
@@ -46,8 +46,6 @@ BEAT_S = 5.0
 BEATS_MISSED = 3
 ECHO_S = 2.0
 """How long the first heartbeat may take to come back once the broker has acknowledged it, in real seconds."""
-SHORT_S = 10.0
-"""A connection in MQTT 3.1.1 that ends sooner was probably taken over: that version cannot say so."""
 SURELY_TAKEN_BYTES = 16_384
 PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES
 """The broker is asked to keep larger packets from us (MQTT 5): they would be read into memory whole."""
@@ -145,12 +143,13 @@ class Link:
         client.on_message = lambda _client, _data, message: put(self._arrived, message, size=len(message.payload) + 256)
         return client
 
-    def log_in(self, will_topic: str) -> None:
+    def log_in(self, will_topic: str | None) -> None:
         """Give user name and password, and leave a last will with the broker: `offline`, retained."""
         if self._settings.username is not None:
             password = self._settings.password
             self._client.username_pw_set(self._settings.username, password.get_secret_value() if password else None)
-        self._client.will_set(will_topic, b"offline", qos=1, retain=True)
+        if will_topic is not None:
+            self._client.will_set(will_topic, b"offline", qos=1, retain=True)
 
     async def open(self, *, bare: bool = False) -> tuple[int, str]:
         """Connect, and return the broker's reason code (0: welcome) and its words. Raises TransientError, in words, if there is no answer.
@@ -534,16 +533,13 @@ class Bus:
     async def _keep_connected(self) -> None:
         """Make one connection after the other, for as long as the hub lives."""
         while True:
-            begun, lasted = self._network.monotonic(), 0.0
-            wait: float | None = None
+            link, lasted = None, 0.0
             try:
                 link = self._link = await self._log_in()
                 begun = self._network.monotonic()
                 await self._settle_in(link)
                 trouble = await self._watch(link)
                 lasted = self._network.monotonic() - begun
-                if link.taken_over or (link.protocol == MQTT_3_1_1 and lasted < SHORT_S):
-                    trouble, wait = self._thrown_out(link, trouble)
             except HubError as error:
                 trouble = str(error)
             except Exception:  # noqa: BLE001 - a bug here must not end the bus: it is shown, and tried again
@@ -551,8 +547,12 @@ class Bus:
                 self._log.exception("the MQTT connection failed in an unexpected way")
             finally:
                 self._let_go()
-            wait = self._reconnection.wait(lasted) if wait is None else wait
+            wait = self._reconnection.wait(lasted)
             self._show_offline(trouble, wait)
+            if link is not None and lasted < STABLE_S and await self._thrown_out(link):
+                wait = PAUSE_S
+                words = "stop it, or give one of them another mqtt.client_id"
+                self._show_offline(f"another hub is using client id {self.client_id!r} on {self.address}: {words}", wait)
             await self._network.sleep(wait)
 
     async def _log_in(self) -> Link:
@@ -654,17 +654,35 @@ class Bus:
     def _answered(self, link: Link, beat: "asyncio.Future[Outcome]") -> None:
         link.heard = link.heard or not isinstance(beat.result(), ConnectionLost)
 
-    def _thrown_out(self, link: Link, trouble: str) -> tuple[str, float | None]:
-        """Count a take-over. After five in a minute we give way for five minutes; None: the usual wait."""
-        self.takeovers += 1
-        if link.taken_over:
-            trouble = f"another client took our client id {self.client_id!r} on {self.address}"
-        if not self._reconnection.thrown_out():
-            return trouble, None
-        return (
-            f"another hub is using client id {self.client_id!r} on {self.address}: stop it, or give one of them another mqtt.client_id",
-            PAUSE_S,
-        )
+    async def _thrown_out(self, link: Link) -> bool:
+        """Whether to give way: five connections in a minute have ended early, and another hub is there."""
+        self.takeovers += link.taken_over
+        if not self._reconnection.ended_early():
+            return False
+        if not link.taken_over and await self._another_hub():
+            self.takeovers += 1
+            return True
+        return link.taken_over
+
+    async def _another_hub(self) -> bool:
+        """Whether the heartbeat of another hub is heard while we are away. Not every broker says who threw us out."""
+        heard = asyncio.Event()
+        link = Link(self._endpoint, self.client_id + "-probe", self._protocol or MQTT_5)
+        link.on_message = lambda message: None if message.payload == self._beat else heard.set()
+        link.log_in(None)
+        pause = asyncio.ensure_future(self._network.sleep(2 * BEAT_S))
+        sign = asyncio.ensure_future(heard.wait())
+        try:
+            await link.open()
+            await link.subscribe([self._root + HEARTBEAT])
+            await asyncio.wait((pause, sign, link.over), return_when=asyncio.FIRST_COMPLETED)
+        except TransientError:
+            return False
+        finally:
+            pause.cancel()
+            sign.cancel()
+            link.close()
+        return heard.is_set()
 
     def _let_go(self) -> None:
         link, self._link = self._link, None

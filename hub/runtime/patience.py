@@ -8,18 +8,20 @@ from hub.clock import Clock
 LONGEST_WAIT_S = 120.0
 STABLE_S = 30.0
 """A connection that held this long was a good one: the next wait is short again."""
-TAKEOVERS, WINDOW_S, PAUSE_S = 5, 60.0, 300.0
+EARLY_ENDS, WINDOW_S = 5, 60.0
+PAUSE_S = 300.0
+"""How long we give way to another client with our id."""
 COMPLAIN_EVERY_S = 60.0
 COMPLAINTS_REMEMBERED = 1_000
 
 
 class Reconnection:
-    """Waits between connections: 1 s, doubling up to 120 s, jittered; five minutes once another client keeps throwing us out."""
+    """Waits between connections: 1 s, doubling up to 120 s, jittered; five minutes where another client keeps throwing us out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tries = 0
-        self._thrown_out: deque[float] = deque(maxlen=TAKEOVERS)
+        self._early: deque[float] = deque(maxlen=EARLY_ENDS)
 
     def wait(self, lasted: float) -> float:
         """Seconds until the next try, after a connection that was up for `lasted` seconds (0: there was none)."""
@@ -29,13 +31,13 @@ class Reconnection:
         self._tries += 1
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
-    def thrown_out(self) -> bool:
-        """Count that another client took our id; True when it is time to give way."""
+    def ended_early(self) -> bool:
+        """Count a connection that did not hold; True at the fifth within a minute."""
         now = self._clock.monotonic()
-        self._thrown_out.append(now)
-        if len(self._thrown_out) < TAKEOVERS or now - self._thrown_out[0] > WINDOW_S:
+        self._early.append(now)
+        if len(self._early) < EARLY_ENDS or now - self._early[0] > WINDOW_S:
             return False
-        self._thrown_out.clear()
+        self._early.clear()
         return True
 
 
