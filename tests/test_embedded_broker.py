@@ -61,7 +61,7 @@ async def test_the_password_of_the_configuration_is_required_and_never_on_a_comm
             await bus.publish(bars(1.0)[0])
         for wrong in ({}, {"username": "hub"}, {"username": "hub", "password": SecretStr("x")}, {"username": "x", "password": SECRET}):
             async with joined(broker.port, wait=False, **wrong) as bus:
-                await until(lambda: bus.last_error)  # noqa: B023 - it is awaited here
+                await until(lambda: bus.last_error)
                 assert "mqtt.password" in str(bus.last_error)
         child = child_of(broker.port)
         assert SECRET.get_secret_value() not in " ".join([*child.cmdline(), *child.environ().values()])
@@ -109,7 +109,7 @@ async def test_it_ends_with_the_hub_however_the_hub_ends() -> None:
         f"async def main():\n    await EmbeddedBroker(MqttSettings(port={port}), structlog.get_logger()).start()\n"
         "    await asyncio.Event().wait()\nasyncio.run(main())"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL) as hub:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL) as hub:  # noqa: ASYNC220 - it returns at once
         await asyncio.to_thread(wait_for_port, port, 20)
         [child] = psutil.Process(hub.pid).children()
         os.kill(hub.pid, signal.SIGKILL)
