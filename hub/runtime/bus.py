@@ -29,10 +29,11 @@ from hub.messages import Message
 from hub.runtime import refusal
 from hub.runtime.inbox import Inbox
 from hub.runtime.patience import PAUSE_S, STABLE_S, Complaints, Reconnection
+from hub.runtime.readers import Readers
 from hub.runtime.retained import FACT_FILTERS, Retained
-from hub.runtime.subscription import MESSAGES_HELD, RAW_HELD, TOPICS_REMEMBERED, MessageSubscription, Raw, Subscription
+from hub.runtime.subscription import RAW_HELD, TOPICS_REMEMBERED, MessageSubscription, Raw, Subscription
 from hub.settings import MqttSettings
-from hub.topics import HEARTBEAT, HUB_STATE, MAX_PAYLOAD_BYTES, decode, encode, kind_of, topic_for, topic_of
+from hub.topics import HEARTBEAT, HUB_STATE, MAX_PAYLOAD_BYTES, encode, topic_for, topic_of
 
 MQTT_5, MQTT_3_1_1 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 KEEPALIVE_S = 15
@@ -335,8 +336,6 @@ class Bus:
         self.since: datetime = clock.now()
         """When the bus was connected, or lost its connection."""
         self.last_error: str | None = None
-        self.rejected = 0
-        """Payloads that were not what their topic promises."""
         self.takeovers = 0
         """How often another client took our client id."""
         self._settings = settings
@@ -348,8 +347,7 @@ class Bus:
         self._reconnection = Reconnection(self._network)
         self._complaints = Complaints(self._network)
         self._retained = Retained()
-        self._subscriptions: list[MessageSubscription] = []
-        self._raw_subscriptions: dict[Subscription[Raw], str] = {}
+        self._readers = Readers(self._root, self._complaints, log, self._forget)
         self._protocol: MQTTProtocolVersion | None = None
         self._link: Link | None = None
         self._ready = asyncio.Event()
@@ -375,8 +373,12 @@ class Bus:
     @property
     def dropped(self) -> int:
         """Messages that arrived and were lost, because their reader, or the whole hub, was too slow."""
-        readers: tuple[Subscription[Any], ...] = (*self._subscriptions, *self._raw_subscriptions)
-        return self._dropped + sum(reader.dropped for reader in readers) + (self._link.inbox.dropped if self._link else 0)
+        return self._dropped + self._readers.dropped + (self._link.inbox.dropped if self._link else 0)
+
+    @property
+    def rejected(self) -> int:
+        """Payloads that arrived and were not what their topic promises."""
+        return self._readers.rejected
 
     async def start(self) -> None:
         """Begin to connect, and keep connected; returns at once. Raises SettingsError for an unusable mqtt.ca_file."""
@@ -402,9 +404,7 @@ class Bus:
         for task in (self._keeper, *self._tasks):
             task.cancel()
         await asyncio.gather(self._keeper, *self._tasks, return_exceptions=True)
-        readers: tuple[Subscription[Any], ...] = (*self._subscriptions, *self._raw_subscriptions)
-        for reader in readers:
-            reader.close()
+        self._readers.close()
 
     async def ready(self) -> None:
         """Wait until the bus is connected."""
@@ -471,24 +471,23 @@ class Bus:
         if self._link is not None and self._ready.is_set():
             self._spawn(self._hold(self._link, ((each, self._retained.announced[each]) for each in [topic])))
 
+    def remember(self, message: Message) -> None:
+        """This fact is on the wire since before the hub started: a broker that has lost it gets it at the next connection."""
+        self._retained.remember(message)
+
     def held(self, message: Message) -> bool:
         """Whether the broker held exactly this message when we connected last: then it has been there before."""
         return self._held.get(topic_of(message)) == encode(message)
 
     def subscribe(self, kinds: Iterable[type[Message]]) -> MessageSubscription:
         """Messages of these kinds, the ones that the broker holds first. What is not what its topic promises is left out."""
-        kinds = tuple(kinds)
-        filters = (self._root + topic_for(kind).filter for kind in kinds)
-        subscription = MessageSubscription(kinds, filters, MESSAGES_HELD, self._forget)
-        self._subscriptions.append(subscription)
+        subscription = self._readers.add(kinds)
         self._begin(subscription.filters)
         return subscription
 
     def subscribe_raw(self, topic_filter: str, *, limit: int = RAW_HELD, rooted: bool = True) -> Subscription[Raw]:
         """Messages as they stand on the wire, on topics below the root (or on any, if not `rooted`)."""
-        whole = self._root + topic_filter if rooted else topic_filter
-        subscription: Subscription[Raw] = Subscription((whole,), limit, self._forget)
-        self._raw_subscriptions[subscription] = self._root if rooted else ""
+        subscription = self._readers.add_raw(topic_filter, self._root if rooted else "", limit)
         self._begin(subscription.filters)
         return subscription
 
@@ -501,18 +500,12 @@ class Bus:
             self._complain(refused)
 
     def _forget(self, subscription: Subscription[Any]) -> None:
-        self._dropped += subscription.dropped
-        if subscription in self._raw_subscriptions:
-            del self._raw_subscriptions[subscription]
-        elif isinstance(subscription, MessageSubscription):
-            self._subscriptions.remove(subscription)
         if self._link is not None:
-            self._link.unsubscribe([each for each in subscription.filters if each not in self._wanted()])
+            self._link.unsubscribe(sorted(set(subscription.filters) - self._wanted()))
 
     def _wanted(self) -> set[str]:
-        """Every topic filter that somebody reads."""
-        readers: tuple[Subscription[Any], ...] = (*self._subscriptions, *self._raw_subscriptions)
-        return {self._root + HEARTBEAT, self._root + HUB_STATE}.union(*(reader.filters for reader in readers))
+        """Every topic filter that the hub reads."""
+        return {self._root + HEARTBEAT, self._root + HUB_STATE} | self._readers.filters
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -706,7 +699,7 @@ class Bus:
         try:
             topic = message.topic
         except UnicodeDecodeError as error:
-            self._reject("a topic that is not UTF-8", error)
+            self._readers.reject("a topic that is not UTF-8", error)
             return
         if topic == self._root + HEARTBEAT:
             if payload == self._beat:
@@ -715,39 +708,12 @@ class Bus:
             return
         if topic == self._root + HUB_STATE and payload != b"online" and self._ready.is_set():
             self._spawn(self._hold(link, [(topic, b"online")]))  # somebody's late last will: we are still here
-        for reader, prefix in self._raw_subscriptions.items():
-            if paho.topic_matches_sub(reader.filters[0], topic) and not reader.put(
-                Raw(topic.removeprefix(prefix), payload, message.retain)
-            ):
-                self._complain(f"messages on {topic!r} are lost: their reader is too slow", warn=True)
-        if payload and topic.startswith(self._root):
-            self._take(topic.removeprefix(self._root), payload, retained=message.retain)
+        if message.retain and self._checking and len(self._held) < TOPICS_REMEMBERED:
+            self._held[topic.removeprefix(self._root)] = payload
+        self._readers.take(topic, payload, retained=message.retain)
 
-    def _take(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """Give a message to everybody who reads its kind."""
-        kind = kind_of(topic)
-        if kind is not None and retained and self._checking and len(self._held) < TOPICS_REMEMBERED:
-            self._held[topic] = payload
-        readers = [reader for reader in self._subscriptions if kind in reader.kinds]
-        if not readers:
-            return
-        try:
-            message = decode(topic, payload)
-        except ValueError as error:
-            self._reject(topic, error)
-            return
-        for reader in readers:
-            if not reader.offer(topic, message):
-                self._complain(f"messages of kind {type(message).__name__} are lost: their reader is too slow", warn=True)
-
-    def _reject(self, topic: str, error: ValueError) -> None:
-        self.rejected += 1
-        if self._complaints.due(topic):
-            self._log.warning(f"rejected a payload on topic {topic[:200]!r}: {refusal.payload_refused(error)}", rejected=self.rejected)
-
-    def _complain(self, words: str, *, warn: bool = False) -> None:
+    def _complain(self, words: str) -> None:
         """Show trouble, but not more than once a minute."""
-        if not warn:
-            self.last_error = words
+        self.last_error = words
         if self._complaints.due(words):
-            (self._log.warning if warn else self._log.error)(words)
+            self._log.error(words)

@@ -13,20 +13,20 @@ FACT_FILTERS = tuple(topic.filter for topic in TOPICS if topic.retained)
 
 
 class Retained:
-    """State that is announced anew at every connection, and the newest fact of every retained topic. Topics are below the root."""
+    """State that is announced anew at every connection, and the newest fact of every retained topic."""
 
     def __init__(self) -> None:
         self.announced: dict[str, bytes] = {}
+        """By whole topic."""
         self._facts: dict[str, Message] = {}
 
     def remember(self, message: Message) -> None:
         """This fact is on the wire; the broker should hold it until the next one on its topic."""
-        topic = topic_of(message)
-        if topic_for(type(message)).retained and topic not in self.announced:
-            self._facts[topic] = message
+        if topic_for(type(message)).retained:
+            self._facts[topic_of(message)] = message
 
     def missing(self, held: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-        """Topics and payloads of the facts that a broker lacks which holds `held`, or of which it holds an older state."""
+        """Topics (below the root) and payloads of the facts that a broker lacks which holds `held`, or of which it holds an older state."""
         for topic, ours in self._facts.items():
             if (payload := held.get(topic)) is None or _is_older(topic, payload, ours):
                 yield topic, encode(ours)
