@@ -38,7 +38,7 @@ from hub.topics import HEARTBEAT, HUB_STATE, MAX_PAYLOAD_BYTES, encode, topic_fo
 MQTT_5, MQTT_3_1_1 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 KEEPALIVE_S = 15
 ANSWER_S = 10.0
-"""Patience with the broker, in real seconds: for a connection, a SUBACK, the first heartbeat."""
+"""Patience with the broker, in real seconds: for a connection, a SUBACK."""
 ACKNOWLEDGE_S = 30.0
 """Patience with a PUBACK, in real seconds."""
 IN_FLIGHT = 100
