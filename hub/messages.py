@@ -4,16 +4,30 @@ A message is something that has happened; it is immutable and serialises to one 
 in the quote asset. Unknown fields are ignored on reading, so that a newer hub can add some.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 SYMBOL_PATTERN = r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}$"
 
 
+def _in_words(at: Any) -> Any:
+    """Read here, because pydantic would take a quoted number for seconds or milliseconds since 1970, by its magnitude."""
+    if not isinstance(at, str):
+        return at
+    if _RFC_3339.fullmatch(at) is None:
+        raise ValueError("a time is written as in RFC 3339: 2025-05-20T00:00:00Z")
+    return datetime.fromisoformat(at.upper())
+
+
 def _utc(at: datetime) -> datetime:
-    return at if at.tzinfo is UTC else at.astimezone(UTC)
+    try:
+        return at if at.tzinfo is UTC else at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time lies in the years 1 to 9999") from error
 
 
 def _on_the_minute(at: datetime) -> datetime:
@@ -22,7 +36,7 @@ def _on_the_minute(at: datetime) -> datetime:
     return at
 
 
-UtcTime = Annotated[AwareDatetime, AfterValidator(_utc)]
+UtcTime = Annotated[AwareDatetime, BeforeValidator(_in_words), AfterValidator(_utc)]
 OpenTime = Annotated[UtcTime, AfterValidator(_on_the_minute)]
 Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 """`BTC-USDT`: base asset, then quote asset."""
@@ -30,6 +44,7 @@ Asset = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Price = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Horizon = Annotated[int, Field(ge=1, le=1440)]
 """Minutes ahead."""
@@ -54,7 +69,7 @@ class Bar(Message):
     volume: Amount | None
     """In the base asset; null where the source cannot know it (a fallback bar)."""
     quote_volume: Amount | None = None
-    trades: Annotated[int, Field(ge=0)] | None = None
+    trades: Count | None = None
     source: Name
     quality: Literal["exact", "fallback"] = "exact"
     """`fallback`: only a last price, standing in until the exchange answers again; never trains a model."""
@@ -81,7 +96,7 @@ class Gap(Message):
     first_open_time: OpenTime
     last_open_time: OpenTime
     reason: Annotated[str, Field(min_length=1, max_length=300)]
-    tries: Annotated[int, Field(ge=0)] = 1
+    tries: Count = 1
     next_try_at: UtcTime | None = None
 
     @property
@@ -129,7 +144,7 @@ class Score(Message):
 
     symbol: Symbol
     horizon_minutes: Horizon
-    n: Annotated[int, Field(ge=0)]
+    n: Count
     skill: float | None
     auc: Probability | None
     hit_rate: Probability | None
@@ -147,7 +162,7 @@ class Sentiment(Message):
     asset: Asset
     hour: UtcTime
     score: Annotated[float, Field(ge=-1, le=1)]
-    articles: Annotated[int, Field(ge=0)]
+    articles: Count
     scorer: Name
 
 
@@ -192,7 +207,7 @@ class PluginState(Message):
     state: Literal["running", "retrying", "stale", "failed", "stopped"]
     since: UtcTime
     error: str | None = None
-    restarts: Annotated[int, Field(ge=0)] = 0
+    restarts: Count = 0
 
 
 class Request(Message):

@@ -1,0 +1,719 @@
+"""The hub's place on the MQTT broker, and the only file that speaks MQTT.
+
+A `Link` is one connection, from CONNECT to its end; the `Bus` makes them one after the other, for ever. paho's thread only
+hands over what it hears; everything else happens on the event loop. Nothing that matters waits in RAM: what has not been
+acknowledged is still in the store, and whoever published it is told.
+"""
+
+import asyncio
+import secrets
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from hub.clock import Clock, SystemClock
+from hub.errors import HubError, PermanentError, SettingsError, TransientError
+from hub.messages import Message
+from hub.runtime import refusal
+from hub.runtime.inbox import Inbox
+from hub.runtime.patience import PAUSE_S, STABLE_S, Complaints, Reconnection
+from hub.runtime.readers import Readers
+from hub.runtime.retained import FACT_FILTERS, Retained
+from hub.runtime.subscription import RAW_HELD, TOPICS_REMEMBERED, MessageSubscription, Raw, Subscription
+from hub.settings import MqttSettings
+from hub.topics import HEARTBEAT, HUB_STATE, MAX_PAYLOAD_BYTES, encode, topic_for, topic_of
+
+MQTT_5, MQTT_3_1_1 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+KEEPALIVE_S = 15
+ANSWER_S = 10.0
+"""Patience with the broker, in real seconds: for a connection, a SUBACK."""
+ACKNOWLEDGE_S = 30.0
+"""Patience with a PUBACK, in real seconds."""
+IN_FLIGHT = 100
+"""Messages with paho at a time. Of these, 20 are on the wire, or fewer where the broker says so."""
+BEAT_S = 5.0
+BEATS_MISSED = 3
+ECHO_S = 2.0
+"""How long the first heartbeat may take to come back once the broker has acknowledged it, in real seconds."""
+SURELY_TAKEN_BYTES = 16_384
+PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES
+"""The broker is asked to keep larger packets from us (MQTT 5): they would be read into memory whole."""
+
+Outcome = HubError | None
+"""What became of a message: None once the broker has acknowledged it."""
+
+QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
+
+
+class ConnectionLost(TransientError):
+    """The connection ended; nobody knows what became of messages in flight."""
+
+
+class TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The broker, and how to speak to it."""
+
+    settings: MqttSettings
+    tls: ssl.SSLContext | None
+    keepalive_s: int
+
+    @property
+    def address(self) -> str:
+        return f"{self.settings.host}:{self.settings.port}"
+
+
+@dataclass(slots=True, frozen=True)
+class Sent:
+    """A message that paho has, and what becomes of it."""
+
+    topic: str
+    size: int
+    outcome: "asyncio.Future[Outcome]"
+    mid: int = 0
+
+
+def sent_already(outcome: Outcome) -> Sent:
+    """For a message that never got as far as paho."""
+    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    future.set_result(outcome)
+    return Sent("", 0, future)
+
+
+class Link:
+    """One connection to the broker, from CONNECT to its end. It is never mended: the Bus makes another."""
+
+    def __init__(self, endpoint: Endpoint, client_id: str, protocol: MQTTProtocolVersion) -> None:
+        self.protocol = protocol
+        self.window = IN_FLIGHT
+        self.largest_packet = MAX_PAYLOAD_BYTES + 1024
+        self.learnt_limit: int | None = None
+        """Set where the broker threw us out for a message that was too large, without having said how large one may be."""
+        self.answered = False
+        """The broker has answered our login."""
+        self.taken_over = False
+        self.heard = False
+        """Set by everything that proves that the way there and back is alive."""
+        self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Done when the connection has ended, with the reason in words."""
+        self.on_message: Callable[[paho.MQTTMessage], None] = lambda _message: None
+        self._settings = endpoint.settings
+        self._address = endpoint.address
+        self._keepalive_s = endpoint.keepalive_s
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[TransientError | tuple[int, str]] = self._loop.create_future()
+        self._pending: dict[int, Sent] = {}
+        self._quiet: set[int] = set()
+        self._subscribing: dict[int, asyncio.Future[list[Any]]] = {}
+        self._closed = False
+        self.inbox = Inbox(self._loop)
+        self._client = self._make_client(client_id, endpoint.tls)
+
+    def _make_client(self, client_id: str, tls: ssl.SSLContext | None) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=self.protocol, reconnect_on_failure=False)
+        client.suppress_exceptions = True
+        if tls is not None:
+            client.tls_set_context(tls)
+        put = self.inbox.put
+        client.on_connect = lambda _client, _data, _flags, reason, properties: put(self._connected, reason, properties)
+        client.on_disconnect = lambda _client, _data, flags, reason, _properties: put(self._disconnected, flags, reason)
+        client.on_publish = lambda _client, _data, mid, reason, _properties: self._on_publish(mid, reason)
+        client.on_subscribe = lambda _client, _data, mid, reasons, _properties: put(self._subscribed, mid, reasons)
+        client.on_message = lambda _client, _data, message: put(self._arrived, message, size=len(message.payload) + 256)
+        return client
+
+    def log_in(self, will_topic: str | None) -> None:
+        """Give user name and password, and leave a last will with the broker: `offline`, retained."""
+        if self._settings.username is not None:
+            password = self._settings.password
+            self._client.username_pw_set(self._settings.username, password.get_secret_value() if password else None)
+        if will_topic is not None:
+            self._client.will_set(will_topic, b"offline", qos=1, retain=True)
+
+    async def open(self, *, bare: bool = False) -> tuple[int, str]:
+        """Connect, and return the broker's reason code (0: welcome) and its words. Raises TransientError, in words, if there is no answer.
+
+        `bare`: without any of MQTT 5's properties.
+        """
+        properties = None
+        if self.protocol == MQTT_5 and not bare:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = PACKET_BYTES
+        threading.Thread(target=self._connect, args=(properties,), name="mqtt-connect", daemon=True).start()
+        await asyncio.wait((self._opened,), timeout=ANSWER_S)
+        if not self._opened.done():
+            raise TransientError(f"{self._address} does not answer a login with MQTT {protocol_name(self.protocol)}")
+        outcome = self._opened.result()
+        if isinstance(outcome, TransientError):
+            raise outcome
+        self.answered = True
+        return outcome
+
+    def _connect(self, properties: Properties | None) -> None:
+        """In a thread of its own: looking up a name and shaking hands can take long."""
+        try:
+            self._client.connect(self._settings.host, self._settings.port, self._keepalive_s, properties=properties)
+        except (OSError, ValueError) as error:
+            words = refusal.unreachable(self._settings, self._address, error, SystemClock().now())
+            self.inbox.put(self._cannot_open, TransientError(words))
+        else:
+            if self._closed:
+                self.close()
+            else:
+                self._client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[union-attr]
+                self._client.loop_start()
+
+    def _on_publish(self, mid: int, reason: Any) -> None:
+        """In paho's thread. The broker's kernel keeps the next answers back until ours has confirmed this one: 40 ms, unless told."""
+        if QUICKACK is not None and (connection := self._client.socket()) is not None:
+            with suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)  # type: ignore[attr-defined]
+        self.inbox.put(self._acknowledged, mid, reason, wake=mid not in self._quiet)
+
+    def send(self, topic: str, payload: bytes, *, retain: bool = False, quiet: bool = False) -> Sent:
+        """Put a message on the wire. Raises PermanentError for what no broker would take.
+
+        `quiet`: the broker's answer wakes nobody until somebody waits for it.
+        """
+        size = len(payload) + len(topic) + 16
+        if size > self.largest_packet:
+            raise PermanentError(f"the message on {topic!r} is too large: {size} bytes, and {self._address} takes {self.largest_packet}")
+        if self.over.done():
+            return sent_already(ConnectionLost(self.over.result()))
+        try:
+            mid = self._client.publish(topic, payload, 1, retain).mid
+        except ValueError as error:
+            raise PermanentError(f"{topic!r} cannot be published on: {error}") from error
+        self._pending[mid] = sent = Sent(topic, size, self._loop.create_future(), mid)
+        if quiet:
+            self._quiet.add(mid)
+        return sent
+
+    async def room(self) -> None:
+        """Wait, where the window is full, until half of it is free."""
+        if len(self._pending) >= self.window:
+            await self.outcome(next(islice(self._pending.values(), self.window // 2, None)))
+
+    async def outcome(self, sent: Sent) -> Outcome:
+        """What became of a message; after 30 s without any answer the connection is given up."""
+        if not sent.outcome.done():
+            self._quiet.discard(sent.mid)
+            self.inbox.hand_over()  # the answer may have come quietly
+        if not sent.outcome.done():
+            await asyncio.wait((sent.outcome,), timeout=ACKNOWLEDGE_S)
+            if not sent.outcome.done():
+                self._end(f"{self._address} has not acknowledged a message for {ACKNOWLEDGE_S:.0f} s")
+        return sent.outcome.result()
+
+    def subscribe(self, filters: Sequence[str]) -> Coroutine[Any, Any, list[str]]:
+        """Subscribe to whole topic filters, at once. What is returned awaits the answer, and gives the refusals in words."""
+        answered: asyncio.Future[list[Any]] = self._loop.create_future()
+        mid = None
+        if filters and not self.over.done():
+            _, mid = self._client.subscribe([(wanted, 1) for wanted in filters])
+        if mid is None:
+            answered.set_result([])
+        else:
+            self._subscribing[mid] = answered
+        return self._refusals(filters, answered)
+
+    async def _refusals(self, filters: Sequence[str], answered: "asyncio.Future[list[Any]]") -> list[str]:
+        await asyncio.wait((answered, self.over), timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            self._end(f"{self._address} does not answer a subscription")
+            return []
+        answers = zip(filters, answered.result(), strict=False)
+        refused = [(wanted, str(reason)) for wanted, reason in answers if reason.is_failure]
+        return [refusal.topic_refused(self._settings, self._address, "subscribe to", wanted, words) for wanted, words in refused]
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """No more messages for these filters."""
+        if filters and not self.over.done():
+            self._client.unsubscribe(list(filters))
+
+    def disconnect(self) -> None:
+        """Say goodbye, so that the last will is not published."""
+        self._client.disconnect()
+
+    def close(self) -> None:
+        """Cut the connection, whatever state it or its thread is in."""
+        self._closed = True
+        if (connection := self._client.socket()) is not None:
+            with suppress(OSError):
+                connection.shutdown(2)  # type: ignore[attr-defined]
+        self._end("closed")
+
+    def _connected(self, reason: Any, properties: Properties) -> None:
+        if not reason.is_failure:
+            receive_maximum = getattr(properties, "ReceiveMaximum", 65_535)
+            if receive_maximum < self._client.max_inflight_messages:
+                self.window = max(1, receive_maximum - 1)  # one is kept for the heartbeat
+            self.largest_packet = min(self.largest_packet, getattr(properties, "MaximumPacketSize", self.largest_packet))
+        if not self._opened.done():
+            self._opened.set_result((reason.value, str(reason)))
+
+    def _disconnected(self, flags: Any, reason: Any) -> None:
+        if self._pending and reason.value in refusal.SAID_OF_TOO_LARGE:
+            largest = max(sent.size for sent in self._pending.values())
+            self.learnt_limit = largest - 1 if largest > SURELY_TAKEN_BYTES else None
+        if flags.is_disconnect_packet_from_server:
+            self.taken_over = reason.value == refusal.TAKEN_OVER
+            self._end(f"{self._address} ended the connection: {reason}")
+        else:
+            self._end(f"{self._address} cut the connection" if reason.is_failure else "disconnected")
+
+    def _acknowledged(self, mid: int, reason: Any) -> None:
+        self._quiet.discard(mid)
+        if (sent := self._pending.pop(mid, None)) is None:
+            return
+        error: Outcome = None
+        if reason.is_failure:
+            kind = PermanentError if reason.value in refusal.NEVER_ACCEPTED else TransientError
+            error = kind(refusal.topic_refused(self._settings, self._address, "publish on", sent.topic, str(reason)))
+        if not sent.outcome.done():
+            sent.outcome.set_result(error)
+
+    def _subscribed(self, mid: int, reasons: list[Any]) -> None:
+        if (answered := self._subscribing.pop(mid, None)) is not None and not answered.done():
+            answered.set_result(reasons)
+
+    def _arrived(self, message: paho.MQTTMessage) -> None:
+        if not self.over.done():
+            self.on_message(message)
+
+    def _cannot_open(self, error: TransientError) -> None:
+        if not self._opened.done():
+            self._opened.set_result(error)
+
+    def _end(self, words: str) -> None:
+        self._cannot_open(ConnectionLost(f"{words} before it let us in: check whether it expects TLS there (mqtt.tls)"))
+        if self.over.done():
+            return
+        self.over.set_result(words)
+        for sent in self._pending.values():
+            if not sent.outcome.done():
+                sent.outcome.set_result(ConnectionLost(words))
+        self._pending.clear()
+
+
+def protocol_name(protocol: MQTTProtocolVersion | None) -> str | None:
+    """`5` or `3.1.1`."""
+    return {MQTT_5: "5", MQTT_3_1_1: "3.1.1", None: None}[protocol]
+
+
+class Bus:
+    """Carries messages to and from the broker, for as long as the hub lives, whatever becomes of the broker meanwhile."""
+
+    def __init__(
+        self, settings: MqttSettings, clock: Clock, log: Any, *, network: Clock | None = None, keepalive_s: int = KEEPALIVE_S
+    ) -> None:
+        """`clock` dates what the user sees. `network` times heartbeats and waits: real seconds, unless a test hurries them."""
+        self._endpoint = Endpoint(settings, None, keepalive_s)
+        self.address = self._endpoint.address
+        self.client_id = settings.client_id or f"{settings.root.replace('/', '-')}-hub"
+        self.since: datetime = clock.now()
+        """When the bus was connected, or lost its connection."""
+        self.last_error: str | None = None
+        self.takeovers = 0
+        """How often another client took our client id."""
+        self._settings = settings
+        self._clock = clock
+        self._network = network or SystemClock()
+        self._log = log
+        self._largest_packet = MAX_PAYLOAD_BYTES + 1024
+        self._root = settings.root + "/"
+        self._reconnection = Reconnection(self._network)
+        self._complaints = Complaints(self._network)
+        self._retained = Retained()
+        self._readers = Readers(self._root, self._complaints, log, self._forget)
+        self._protocol: MQTTProtocolVersion | None = None
+        self._link: Link | None = None
+        self._ready = asyncio.Event()
+        self._beat = secrets.token_hex(8).encode()
+        self._echo = asyncio.Event()
+        self._deaf = False
+        self._held: dict[str, bytes] = {}
+        self._checking = False
+        self._dropped = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """The broker has let us in, holds what it should, and is alive."""
+        return self._ready.is_set()
+
+    @property
+    def protocol(self) -> str | None:
+        """MQTT version in use: `5` or `3.1.1`."""
+        return protocol_name(self._link.protocol if self._link else None)
+
+    @property
+    def dropped(self) -> int:
+        """Messages that arrived and were lost, because their reader, or the whole hub, was too slow."""
+        return self._dropped + self._readers.dropped + (self._link.inbox.dropped if self._link else 0)
+
+    @property
+    def rejected(self) -> int:
+        """Payloads that arrived and were not what their topic promises."""
+        return self._readers.rejected
+
+    async def start(self) -> None:
+        """Begin to connect, and keep connected; returns at once. Raises SettingsError for an unusable mqtt.ca_file."""
+        self._endpoint = replace(self._endpoint, tls=self._tls_context())
+        self.announce(HUB_STATE, b"online")
+        self._keeper = asyncio.create_task(self._keep_connected(), name="mqtt")
+
+    async def stop(self) -> None:
+        """Say `offline`, disconnect, and end all subscriptions; takes 2 s at most."""
+        if self._keeper is None:
+            return
+        was_ready = self._ready.is_set()
+        self._ready.clear()
+        link, self._link = self._link, None
+        self._keeper.cancel()
+        if link is not None:
+            if was_ready:
+                goodbye = link.send(self._root + HUB_STATE, b"offline", retain=True)
+                await asyncio.wait((goodbye.outcome,), timeout=1.5)
+                link.disconnect()
+                await asyncio.wait((link.over,), timeout=0.5)
+            link.close()
+        for task in (self._keeper, *self._tasks):
+            task.cancel()
+        await asyncio.gather(self._keeper, *self._tasks, return_exceptions=True)
+        self._readers.close()
+
+    async def ready(self) -> None:
+        """Wait until the bus is connected."""
+        await self._ready.wait()
+
+    async def publish(self, message: Message) -> None:
+        """Publish a fact. Returns once the broker has acknowledged it.
+
+        Raises TransientError if it has not, or has refused it; PermanentError for what no broker would take (too large).
+        """
+        [outcome] = await self.publish_all([message])
+        if outcome is not None:
+            raise outcome
+
+    async def publish_all(self, messages: Sequence[Message]) -> list[Outcome]:
+        """Publish facts in order, many in flight. Returns what became of each that was sent.
+
+        Stops sending once one has failed in a way that may pass, so that the rest can be tried again in order.
+        """
+        link = self._link
+        if link is None or not self._ready.is_set():
+            return [self._not_connected() for _ in messages[:1]]
+        sent: list[Sent] = []
+        known, failed = 0, False
+        for message in messages:
+            await link.room()
+            while known < len(sent) and sent[known].outcome.done():
+                failed = failed or isinstance(sent[known].outcome.result(), TransientError)
+                known += 1
+            if failed:
+                break
+            sent.append(self._send(link, message))
+        outcomes = [await link.outcome(each) for each in reversed(sent)][::-1]  # the last first: once it is known, so are the others
+        for message, outcome in zip(messages, outcomes, strict=False):
+            if outcome is None:
+                self._retained.remember(message)
+            elif not isinstance(outcome, ConnectionLost):
+                self._complain(str(outcome))
+        return outcomes
+
+    def _not_connected(self) -> ConnectionLost:
+        return ConnectionLost(self.last_error or f"not connected to {self.address} yet")
+
+    def _send(self, link: Link, message: Message) -> Sent:
+        try:
+            return link.send(self._root + topic_of(message), encode(message), retain=topic_for(type(message)).retained, quiet=True)
+        except PermanentError as error:
+            return sent_already(error)
+
+    async def publish_raw(self, topic: str, payload: bytes, *, retain: bool = False, rooted: bool = True) -> None:
+        """Publish bytes on a topic below the root (or on any, if not `rooted`). Returns and raises like `publish`."""
+        if self._link is None or not self._ready.is_set():
+            raise self._not_connected()
+        link = self._link
+        await link.room()
+        outcome = await link.outcome(link.send(self._root + topic if rooted else topic, payload, retain=retain))
+        if outcome is not None:
+            raise outcome
+
+    def announce(self, topic: str, payload: bytes, *, rooted: bool = True) -> None:
+        """Retained state, published now and again at every connection; empty to take it back. Below the root, unless not `rooted`."""
+        topic = self._root + topic if rooted else topic
+        self._retained.announced[topic] = payload
+        if self._link is not None and self._ready.is_set():
+            self._spawn(self._hold(self._link, ((each, self._retained.announced[each]) for each in [topic])))
+
+    def remember(self, message: Message) -> None:
+        """This fact is on the wire since before the hub started: a broker that has lost it gets it at the next connection."""
+        self._retained.remember(message)
+
+    def held(self, message: Message) -> bool:
+        """Whether the broker held exactly this message when we connected last: then it has been there before."""
+        return self._held.get(topic_of(message)) == encode(message)
+
+    def subscribe(self, kinds: Iterable[type[Message]]) -> MessageSubscription:
+        """Messages of these kinds, the ones that the broker holds first. What is not what its topic promises is left out."""
+        subscription = self._readers.add(kinds)
+        self._begin(subscription.filters)
+        return subscription
+
+    def subscribe_raw(self, topic_filter: str, *, limit: int = RAW_HELD, rooted: bool = True) -> Subscription[Raw]:
+        """Messages as they stand on the wire, on topics below the root (or on any, if not `rooted`)."""
+        subscription = self._readers.add_raw(topic_filter, self._root if rooted else "", limit)
+        self._begin(subscription.filters)
+        return subscription
+
+    def _begin(self, filters: Sequence[str]) -> None:
+        if self._link is not None:
+            self._spawn(self._subscribed(self._link.subscribe(filters)))
+
+    async def _subscribed(self, answer: Coroutine[Any, Any, list[str]]) -> None:
+        for refused in await answer:
+            self._complain(refused)
+
+    def _forget(self, subscription: Subscription[Any]) -> None:
+        if self._link is not None:
+            self._link.unsubscribe(sorted(set(subscription.filters) - self._wanted()))
+
+    def _wanted(self) -> set[str]:
+        """Every topic filter that the hub reads."""
+        return {self._root + HEARTBEAT, self._root + HUB_STATE} | self._readers.filters
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if not self._settings.tls:
+            return None
+        file = self._settings.ca_file
+        try:
+            context = ssl.create_default_context(cafile=file)
+        except OSError as error:
+            raise SettingsError(f"mqtt.ca_file: {file} cannot be used as a certificate authority: {error.strerror or error}") from error
+        context.sslsocket_class = TidySocket
+        return context
+
+    async def _keep_connected(self) -> None:
+        """Make one connection after the other, for as long as the hub lives."""
+        while True:
+            link, lasted = None, 0.0
+            try:
+                link = self._link = await self._log_in()
+                begun = self._network.monotonic()
+                await self._settle_in(link)
+                trouble = await self._watch(link)
+                lasted = self._network.monotonic() - begun
+            except HubError as error:
+                trouble = str(error)
+            except Exception:  # noqa: BLE001 - a bug here must not end the bus: it is shown, and tried again
+                trouble = "a bug in the hub; see the log"
+                self._log.exception("the MQTT connection failed in an unexpected way")
+            finally:
+                self._let_go()
+            wait = self._reconnection.wait(lasted)
+            self._show_offline(trouble, wait)
+            if link is not None and lasted < STABLE_S and await self._thrown_out(link):
+                wait = PAUSE_S
+                words = "stop it, or give one of them another mqtt.client_id"
+                self._show_offline(f"another hub is using client id {self.client_id!r} on {self.address}: {words}", wait)
+            await self._network.sleep(wait)
+
+    async def _log_in(self) -> Link:
+        """A link that the broker has let in. Raises TransientError in words."""
+        if self._protocol != MQTT_5:
+            self._protocol = await self._probe()
+        link = Link(self._endpoint, self.client_id, self._protocol)
+        link.largest_packet = self._largest_packet
+        link.on_message = partial(self._arrived, link)
+        link.log_in(self._root + HUB_STATE)
+        try:
+            code, words = await link.open()
+            if code:
+                raise TransientError(refusal.login_refused(self._settings, self.address, code, words))
+        except BaseException:
+            if not link.answered:
+                self._protocol = None  # perhaps it does not speak what we speak: ask it again
+            link.close()
+            raise
+        return link
+
+    async def _probe(self) -> MQTTProtocolVersion:
+        """The newest protocol that the broker speaks. amqtt refuses MQTT 5 only where nothing else in the packet confuses it."""
+        link = Link(self._endpoint, self.client_id + "-probe", MQTT_5)
+        try:
+            code, _ = await link.open(bare=True)
+            link.disconnect()
+        except ConnectionLost:
+            return MQTT_3_1_1
+        finally:
+            link.close()
+        return MQTT_3_1_1 if code == refusal.UNSUPPORTED_PROTOCOL else MQTT_5
+
+    async def _settle_in(self, link: Link) -> None:
+        """Subscribe, find out whether we hear ourselves, and give the broker all that it should hold."""
+        self.last_error = None
+        facts = {self._root + each for each in FACT_FILTERS}
+        self._held, self._checking = {}, True
+        await self._subscribed(link.subscribe(sorted(facts | self._wanted())))
+        await self._hear_ourselves(link)
+        self._checking = False
+        link.unsubscribe(sorted(facts - self._wanted()))
+        announced = self._retained.announced
+        await self._hold(link, ((topic, announced[topic]) for topic in list(announced)))
+        await self._hold(link, ((self._root + topic, payload) for topic, payload in self._retained.missing(self._held)))
+        if link.over.done():
+            raise ConnectionLost(link.over.result())
+        self.since = self._clock.now()
+        self._ready.set()
+        self._log.info(f"connected to the broker on {self.address} as {self.client_id} with MQTT {self.protocol}")
+
+    async def _hear_ourselves(self, link: Link) -> None:
+        """A SUBACK is no proof. And what the broker holds has arrived once the echo has."""
+        topic = self._root + HEARTBEAT
+        self._echo.clear()
+        outcome = await link.outcome(link.send(topic, self._beat))
+        if isinstance(outcome, ConnectionLost):
+            raise outcome
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._echo.wait(), ECHO_S)
+        self._deaf = not self._echo.is_set()
+        if self._deaf:
+            self._complain(str(outcome or refusal.topic_refused(self._settings, self.address, "hear itself on", topic, "no echo")))
+
+    async def _hold(self, link: Link, items: Iterable[tuple[str, bytes]]) -> None:
+        """Publish what the broker is to hold, on whole topics."""
+        sent = []
+        for topic, payload in items:
+            try:
+                sent.append((topic, payload, link.send(topic, payload, retain=True)))
+            except PermanentError as error:
+                self._complain(str(error))
+            await link.room()
+        for topic, payload, pending in sent:
+            outcome = await link.outcome(pending)
+            if outcome is None and not payload and self._retained.announced.get(topic) == b"":
+                del self._retained.announced[topic]
+            elif outcome is not None and not isinstance(outcome, ConnectionLost):
+                self._complain(str(outcome))
+
+    async def _watch(self, link: Link) -> str:
+        """Wait for the end of the connection, and see to it that it does end where nothing comes back; says why it did."""
+        missed = 0
+        while missed < BEATS_MISSED:
+            link.heard = False
+            beat = link.send(self._root + HEARTBEAT, self._beat)
+            if self._deaf:
+                beat.outcome.add_done_callback(partial(self._answered, link))
+            pause = asyncio.ensure_future(self._network.sleep(BEAT_S))
+            try:
+                await asyncio.wait((pause, link.over), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pause.cancel()
+            if link.over.done():
+                return link.over.result()
+            missed = 0 if link.heard else missed + 1
+        return f"no sign of life from {self.address} for {BEAT_S * BEATS_MISSED:.0f} s, though the connection looked open"
+
+    def _answered(self, link: Link, beat: "asyncio.Future[Outcome]") -> None:
+        link.heard = link.heard or not isinstance(beat.result(), ConnectionLost)
+
+    async def _thrown_out(self, link: Link) -> bool:
+        """Whether to give way: five connections in a minute have ended early, and another hub is there."""
+        self.takeovers += link.taken_over
+        if not self._reconnection.ended_early():
+            return False
+        if not link.taken_over and await self._another_hub():
+            self.takeovers += 1
+            return True
+        return link.taken_over
+
+    async def _another_hub(self) -> bool:
+        """Whether the heartbeat of another hub is heard while we are away. Not every broker says who threw us out."""
+        heard = asyncio.Event()
+        link = Link(self._endpoint, self.client_id + "-probe", self._protocol or MQTT_5)
+        link.on_message = lambda message: None if message.payload == self._beat else heard.set()
+        link.log_in(None)
+        pause = asyncio.ensure_future(self._network.sleep(2 * BEAT_S))
+        sign = asyncio.ensure_future(heard.wait())
+        try:
+            await link.open()
+            await link.subscribe([self._root + HEARTBEAT])
+            await asyncio.wait((pause, sign, link.over), return_when=asyncio.FIRST_COMPLETED)
+        except TransientError:
+            return False
+        finally:
+            pause.cancel()
+            sign.cancel()
+            link.close()
+        return heard.is_set()
+
+    def _let_go(self) -> None:
+        link, self._link = self._link, None
+        self._checking = False
+        if link is not None:
+            link.close()
+            self._dropped += link.inbox.dropped
+            self._largest_packet = link.learnt_limit or self._largest_packet
+
+    def _show_offline(self, trouble: str, wait: float) -> None:
+        if self._ready.is_set():
+            self._ready.clear()
+            self.since = self._clock.now()
+        if trouble != self.last_error:
+            self.last_error = trouble
+            self._log.warning(f"MQTT offline: {trouble}", retry_in_s=round(wait, 1))
+
+    def _arrived(self, link: Link, message: paho.MQTTMessage) -> None:
+        link.heard = True
+        payload = bytes(message.payload)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError as error:
+            self._readers.reject("a topic that is not UTF-8", error)
+            return
+        if topic == self._root + HEARTBEAT:
+            if payload == self._beat:
+                self._deaf = False
+                self._echo.set()
+            return
+        if topic == self._root + HUB_STATE and payload != b"online" and self._ready.is_set():
+            self._spawn(self._hold(link, [(topic, b"online")]))  # somebody's late last will: we are still here
+        if message.retain and self._checking and len(self._held) < TOPICS_REMEMBERED:
+            self._held[topic.removeprefix(self._root)] = payload
+        self._readers.take(topic, payload, retained=message.retain)
+
+    def _complain(self, words: str) -> None:
+        """Show trouble, but not more than once a minute."""
+        self.last_error = words
+        if self._complaints.due(words):
+            self._log.error(words)
