@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hub.errors import PermanentError, TransientError
 from hub.flow import Hub
@@ -17,7 +17,7 @@ from hub.market.interval import EARLIEST_MS, MINUTE_MS, Range, epoch_ms, minutes
 from plugins.collector.ban import Ban, wait_asked
 from plugins.collector.download import Answer, Unreachable, download, host_of, printable
 from plugins.collector.exchange_time import ExchangeTime
-from plugins.collector.klines import Page, parse
+from plugins.collector.klines import Page, first_open_time, parse
 
 if TYPE_CHECKING:
     import httpx
@@ -125,11 +125,11 @@ class Binance:
     async def first_bar(self, symbol: str) -> int | None:
         """Open time of the oldest bar that the exchange has of `symbol`."""
         asked_at = self.time.now_ms()
-        params = {"symbol": symbol.replace("-", ""), "interval": "1m", "startTime": EARLIEST_MS, "limit": 1}
+        params: dict[str, str | int] = {"symbol": symbol.replace("-", ""), "interval": "1m", "startTime": EARLIEST_MS, "limit": 1}
         answer = await self._get("/api/v3/klines", params, symbol=symbol)
         try:
-            row = TypeAdapter(list[tuple[int, *tuple[Any, ...]]]).validate_json(answer.body)
-            return epoch_ms(row[0][0]) if row and epoch_ms(row[0][0]) < asked_at else None
+            first = first_open_time(answer.body)
+            return first if first is not None and first < asked_at else None
         except ValueError as error:
             raise TransientError(f"{self.host}: {_not_data(answer)}") from error
 

@@ -6,6 +6,7 @@ A page is checked in one go; only where that fails is it looked at row by row, s
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
@@ -62,6 +63,17 @@ def parse(body: bytes, symbol: str, source: str, server_ms: int) -> Page:
         return _row_by_row(_list_in(body), symbol, source, server_ms)
 
 
+def first_open_time(body: bytes) -> int | None:
+    """Open time (ms) of an answer's first row, None where it has none. ValueError where the answer is no list of rows."""
+    rows = _list_in(body)
+    if not rows:
+        return None
+    stamp = rows[0][0] if isinstance(rows[0], list) and rows[0] else None
+    if type(stamp) is not int:
+        raise ValueError("the first row has no open time")
+    return epoch_ms(stamp)
+
+
 def parse_dump(lines: Iterable[str], symbol: str, source: str, server_ms: int) -> Page:
     """The bars in lines of Binance's public dump files, whose times are in milliseconds or, since 2025, microseconds."""
     return _row_by_row([_dump_row(line) for line in lines if line.strip()], symbol, source, server_ms)
@@ -70,7 +82,7 @@ def parse_dump(lines: Iterable[str], symbol: str, source: str, server_ms: int) -
 def _page(rows: list[Row], symbol: str, source: str, server_ms: int) -> Page:
     by_minute = dict(_fields(rows, symbol, source, server_ms))
     minutes = list(by_minute)
-    if any(later < earlier for earlier, later in zip(minutes, minutes[1:], strict=False)):
+    if any(later < earlier for earlier, later in pairwise(minutes)):
         by_minute = dict(sorted(by_minute.items()))
     return Page(_BARS.validate_python(list(by_minute.values())))
 
