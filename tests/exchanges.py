@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
@@ -76,7 +77,8 @@ class FakeExchange(httpx.AsyncBaseTransport):
         if (scripted := self.script(request)) is not None:
             return scripted
         if request.url.host == "gecko.test":
-            return httpx.Response(200, json={"bitcoin": {"usd": 111.5}, "ethereum": {"usd": 22.25}})
+            date = from_ms(self.now_ms()).strftime("%a, %d %b %Y %H:%M:%S GMT")
+            return httpx.Response(200, headers={"date": date}, json={"bitcoin": {"usd": 111.5}, "ethereum": {"usd": 22.25}})
         params = request.url.params
         match request.url.path:
             case "/api/v3/time":
@@ -175,11 +177,12 @@ async def station(
 ) -> AsyncIterator[Station]:
     """A station that is shut when the test is over."""
     clock = clock or FakeClock()
-    made = Station(clock, exchange or FakeExchange(clock), store or MemoryStore(), data_dir, settings)
-    try:
-        yield made
-    finally:
-        await made.kill()
+    with tempfile.TemporaryDirectory() as folder:
+        made = Station(clock, exchange or FakeExchange(clock), store or MemoryStore(), data_dir or Path(folder), settings)
+        try:
+            yield made
+        finally:
+            await made.kill()
 
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

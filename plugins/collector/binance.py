@@ -172,7 +172,7 @@ class Binance:
         code, text = _code_of(answer.body)
         if answer.status in {418, 429} or code == -1003 or (answer.status == 503 and "retry-after" in answer.headers):
             return self._banned(answer, text)
-        if code == -1121:
+        if code == -1121 and symbol:
             return UnknownSymbol(f"{symbol.replace('-', '')} is unknown to {self.host}; correct or remove it in `symbols`")
         if answer.status == 451:
             return Unreachable(

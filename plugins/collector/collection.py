@@ -109,8 +109,9 @@ class Collection:
                 self._thorough_at = self._clock.monotonic() + 86_400
         elif self._time.doubtful:
             await self._exchange.synchronise()
-        async for batch in self._live():
-            yield batch
+        async with aclosing(self._live()) as minutes:
+            async for batch in minutes:
+                yield batch
 
     # -- what is missing
 
@@ -121,7 +122,8 @@ class Collection:
                 self._started[symbol] = await self._start_of(symbol, now_ms)
             last = self._history_end(symbol, now_ms)
             since = self._started[symbol] if thorough else self._frontier.get(symbol, self._started[symbol])
-            self._wanted[symbol] = await asyncio.to_thread(self._missing, symbol, since, last, now_ms, thorough=thorough, force=force)
+            missing = await asyncio.to_thread(self._missing, symbol, since, last, now_ms, thorough=thorough, force=force)
+            self._wanted[symbol] = missing if thorough else united([*self._wanted.get(symbol, []), *missing])
             self._frontier[symbol] = max(last + MINUTE_MS, self._started[symbol], self._frontier.get(symbol, 0))
 
     def _history_end(self, symbol: str, now_ms: int) -> int:
@@ -174,33 +176,37 @@ class Collection:
     async def _repair(self, *, live: bool) -> AsyncGenerator[Batch, None]:
         """Fetch what is wanted, a page of several symbols at a time; the next is under way while one is recorded."""
         total, told = self._left(), 0
-        ahead = self._ask_ahead()
+        failed: set[str] = set()
+        ahead = self._ask_ahead(failed)
         try:
             while ahead is not None:
-                found, ahead = await ahead, None
+                asked, found = ahead[0], await ahead[1]
+                failed |= asked - found.keys()
                 for symbol, fetched in found.items():
                     self._wanted[symbol] = fetched.rest
                 waits = self._exchange.exhausted()
-                ahead = None if waits else self._ask_ahead()
+                ahead = None if waits else self._ask_ahead(failed)
                 if batch := self._settled(found):
                     yield batch
                 told = self._tell(total, told)
                 if waits and self._left():
                     await self._wait()
                     if live:
-                        async for batch in self._live():
-                            yield batch
-                    ahead = self._ask_ahead()
+                        async with aclosing(self._live()) as minutes:
+                            async for batch in minutes:
+                                yield batch
+                    ahead = self._ask_ahead(failed)
         finally:
             if ahead is not None:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
+                ahead[1].cancel()
+                await asyncio.gather(ahead[1], return_exceptions=True)
 
-    def _ask_ahead(self) -> "asyncio.Task[dict[str, Fetched]] | None":
-        ready = [symbol for symbol, stretches in self._wanted.items() if stretches and self._outages.may_ask(symbol)]
+    def _ask_ahead(self, failed: set[str]) -> "tuple[set[str], asyncio.Task[dict[str, Fetched]]] | None":
+        ready = [symbol for symbol, stretches in self._wanted.items() if stretches and symbol not in failed and self._outages.may_ask(symbol)]
         if not ready:
             return None
-        return asyncio.create_task(self._ask({symbol: self._wanted[symbol] for symbol in ready[:AT_ONCE]}))
+        now = ready[:AT_ONCE]
+        return set(now), asyncio.create_task(self._ask({symbol: self._wanted[symbol] for symbol in now}))
 
     async def _live(self) -> AsyncGenerator[Batch, None]:
         """The minutes that have closed since the last time, of all symbols in one batch."""
@@ -213,7 +219,7 @@ class Collection:
                 (self._halted.add if fetched.missing_at(end) else self._halted.discard)(symbol)
             if batch := self._settled(found):
                 yield batch
-            if before == self._frontier:
+            if before == self._frontier or self._clock.monotonic() >= self._repair_at:
                 return
 
     def _behind(self) -> dict[str, list[Range]]:
@@ -258,11 +264,11 @@ class Collection:
         ]
 
     async def _ask(self, wanted: Mapping[str, Sequence[Range]]) -> dict[str, Fetched]:
-        """A page for each symbol. Symbols that fail alone are noted and left out; TransientError where all do."""
+        """A page for each symbol. Symbols that fail alone are noted and left out; TransientError where it is the whole exchange."""
         spans = {symbol: span_of(stretches) for symbol, stretches in wanted.items()}
         pages = await gathered(self._gate, {symbol: partial(self._exchange.bars, symbol, span) for symbol, span in spans.items()})
         failed = {symbol: page for symbol, page in pages.items() if isinstance(page, Exception)}
-        if len(failed) == len(pages) and (general := next((e for e in failed.values() if isinstance(e, TransientError)), None)):
+        if len(failed) == len(pages) and (general := self._outages.general_among(failed)):
             raise general
         found = {}
         for symbol, page in pages.items():
@@ -338,7 +344,7 @@ class Collection:
         """Until shortly after the next minute has closed at the exchange."""
         if not self._time.known:
             self._unknown_waits += 1
-            await self._clock.sleep(min(60.0, 5.0 * 2**self._unknown_waits) * random.uniform(0.8, 1.2))  # noqa: S311
+            await self._clock.sleep(min(60.0, 5.0 * 2 ** min(self._unknown_waits, 4)) * random.uniform(0.8, 1.2))  # noqa: S311
             return
         jitter = random.uniform(*JITTER_S)  # noqa: S311 - spreads load, hides nothing
         second = self._time.now_ms() % MINUTE_MS / 1000

@@ -61,7 +61,7 @@ async def _get(http: httpx.AsyncClient, host: str, url: str, params: Mapping[str
         if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
             raise TransientError(f"{host} sent a compressed body ({printable(encoding)}) that we did not ask for: refused")
         body = bytearray()
-        async for piece in response.aiter_raw():
+        async for piece in response.aiter_bytes():
             body += piece
             if len(body) > LARGEST:
                 raise TransientError(f"{host} sent more than {LARGEST // 1024 // 1024} MiB: given up")

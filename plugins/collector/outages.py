@@ -10,6 +10,7 @@ from hub.market.interval import MINUTE_MS, Range, to_ms
 from hub.messages import Bar, Gap
 from plugins.collector.binance import Binance, UnknownSymbol
 from plugins.collector.coingecko import CoinGecko
+from plugins.collector.download import Unreachable
 from plugins.collector.exchange_time import newest_closed
 from plugins.collector.gaps import unanswered
 from plugins.collector.stretches import common, without
@@ -58,6 +59,13 @@ class Outages:
             return now >= self._not_before and self._exchange.ban.remaining() <= 0
         outage = self._by_symbol.get(symbol)
         return outage is None or now >= outage.retry_at
+
+    def general_among(self, failed: Mapping[str, Exception]) -> TransientError | None:
+        """The failure that means the whole exchange: no answer at all, or none for any symbol that had been fine."""
+        fine = {symbol for symbol in self._hub.symbols if symbol not in self._by_symbol or self._by_symbol[symbol].general}
+        transient = [error for error in failed.values() if isinstance(error, TransientError)]
+        silent = next((error for error in transient if isinstance(error, Unreachable)), None)
+        return silent or (transient[0] if transient and fine and fine <= failed.keys() else None)
 
     def begin(self, symbols: Sequence[str], error: Exception) -> None:
         """These symbols cannot be asked for, because of `error`. Said once, not at every try."""
