@@ -114,7 +114,9 @@ class FakeExchange(httpx.AsyncBaseTransport):
 class Station:
     """A hub in memory that collects from a FakeExchange; time passes only in `run_for`."""
 
-    def __init__(self, clock: FakeClock, exchange: FakeExchange, store: MemoryStore, data_dir: Path | None, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, clock: FakeClock, exchange: FakeExchange, store: MemoryStore, data_dir: Path | None, settings: dict[str, Any]
+    ) -> None:
         self.clock, self.exchange, self.store = clock, exchange, store
         self.batches: list[list[Any]] = []
         values = {"binanceus": {"base_url": URL}, "coingecko": {"base_url": GECKO}, "fallback": None, "backfill": "1h"} | settings
@@ -192,11 +194,19 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 async def socket_server(behaviour: Behaviour, **listen: Any) -> AsyncIterator[str]:
     """A real server that does `behaviour` with every connection once the request's head is read; yields its address."""
 
+    serving: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        serving.add(asyncio.current_task())  # type: ignore[arg-type]
+        try:
             await reader.readuntil(b"\r\n\r\n")
             await behaviour(reader, writer)
-        writer.close()
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, **listen)
     try:
@@ -204,6 +214,9 @@ async def socket_server(behaviour: Behaviour, **listen: Any) -> AsyncIterator[st
         yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 def answering(body: bytes, *headers: str, status: str = "200 OK") -> Behaviour:

@@ -174,26 +174,14 @@ class Binance:
             return self._banned(answer, text)
         if code == -1121 and symbol:
             return UnknownSymbol(f"{symbol.replace('-', '')} is unknown to {self.host}; correct or remove it in `symbols`")
-        if answer.status == 451:
-            return Unreachable(
-                f"{self.host} is blocked in your country (451): choose source {_OTHER.get(self.name, 'binanceus')}",
-                retry_after=PATIENCE_BLOCKED_S,
-            )
-        if answer.status == 403:
-            return Unreachable(
-                f"{self.host} refuses us (403): its firewall does not like this address, or there were too many requests",
-                retry_after=PATIENCE_BLOCKED_S,
-            )
-        if 300 <= answer.status < 400:
-            where = printable(answer.headers.get("location", "elsewhere"))
-            return TransientError(f"{self.host} redirects to {where}: a captive portal? Log into this network with a browser")
-        if answer.status >= 500:
-            return TransientError(f"{self.host} is in trouble ({answer.status})")
-        if code is not None:
-            return TransientError(f"{self.host} refuses the request ({answer.status}, code {code}: {text})")
-        if answer.status == 200:
-            return TransientError(f"{self.host}: {_not_data(answer)}")
-        return TransientError(f"{self.host} answers {answer.status}; is base_url right?")
+        if answer.status in {403, 451}:
+            return Unreachable(f"{self.host} {self._blocked(answer.status)}", retry_after=PATIENCE_BLOCKED_S)
+        return TransientError(f"{self.host}{_in_words(answer, code, text)}")
+
+    def _blocked(self, status: int) -> str:
+        if status == 451:
+            return f"is blocked in your country (451): choose source {_OTHER.get(self.name, 'binanceus')}"
+        return "refuses us (403): its firewall does not like this address, or there were too many requests"
 
     def _banned(self, answer: Answer, text: str) -> Unreachable:
         now_s = self._clock.now().timestamp()
@@ -239,6 +227,19 @@ def _code_of(body: bytes) -> tuple[int | None, str]:
     if not isinstance(message, dict) or type(message.get("code")) is not int:
         return None, ""
     return message["code"], printable(str(message.get("msg", "")))
+
+
+def _in_words(answer: Answer, code: int | None, text: str) -> str:
+    if 300 <= answer.status < 400:
+        where = printable(answer.headers.get("location", "elsewhere"))
+        return f" redirects to {where}: a captive portal? Log into this network with a browser"
+    if answer.status >= 500:
+        return f" is in trouble ({answer.status})"
+    if code is not None:
+        return f" refuses the request ({answer.status}, code {code}: {text})"
+    if answer.status == 200:
+        return f": {_not_data(answer)}"
+    return f" answers {answer.status}; is base_url right?"
 
 
 def _not_data(answer: Answer) -> str:

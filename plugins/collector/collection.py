@@ -202,7 +202,9 @@ class Collection:
                 await asyncio.gather(ahead[1], return_exceptions=True)
 
     def _ask_ahead(self, failed: set[str]) -> "tuple[set[str], asyncio.Task[dict[str, Fetched]]] | None":
-        ready = [symbol for symbol, stretches in self._wanted.items() if stretches and symbol not in failed and self._outages.may_ask(symbol)]
+        ready = [
+            symbol for symbol, stretches in self._wanted.items() if stretches and symbol not in failed and self._outages.may_ask(symbol)
+        ]
         if not ready:
             return None
         now = ready[:AT_ONCE]

@@ -74,24 +74,30 @@ def printable(text: str, longest: int = 120) -> str:
 
 
 def _in_words(error: httpx.HTTPError) -> str:
-    for cause in _causes(error):
-        if isinstance(cause, socket.gaierror):
-            return f"its name cannot be resolved (DNS: {cause.strerror}); is this machine online?"
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its TLS certificate is not to be trusted ({cause.verify_message}); a proxy, a captive portal, or a wrong clock here?"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS failed ({printable(cause.reason or str(cause))})"
-        if isinstance(cause, ConnectionRefusedError):
-            return "connection refused; is base_url right?"
-        if isinstance(cause, OSError) and cause.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}:
-            return "no route to it; is this machine online?"
+    found = (words for cause in _causes(error) if (words := _cause_in_words(cause)))
+    if words := next(found, None):
+        return words
     if isinstance(error, httpx.ConnectTimeout):
         return "no connection in time; a firewall, or a broken route?"
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-        return f"the connection broke off ({printable(str(error)) or 'reset'})"
+        return f"its answer broke off, or is not HTTP ({printable(str(error)) or 'reset'})"
     return printable(str(error)) or type(error).__name__
+
+
+def _cause_in_words(cause: BaseException) -> str | None:
+    if isinstance(cause, socket.gaierror):
+        return f"its name cannot be resolved (DNS: {cause.strerror}); is this machine online?"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its TLS certificate is not to be trusted ({cause.verify_message}); a proxy, a captive portal, or a wrong clock here?"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed ({printable(cause.reason or str(cause))})"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused; is base_url right?"
+    if isinstance(cause, OSError) and cause.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}:
+        return "no route to it; is this machine online?"
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

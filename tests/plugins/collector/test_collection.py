@@ -123,7 +123,9 @@ async def test_a_halt_is_a_gap_asked_for_again_after_an_hour_a_day_and_a_week() 
             await again.run_for(700)
         tries += made.store.gaps("BTC-USDT")
         assert len(tries) < 6
-    waits = [(later.next_try_at - earlier.next_try_at) / HOUR for earlier, later in pairwise(tries) if later.next_try_at and earlier.next_try_at]
+    waits = [
+        (later.next_try_at - earlier.next_try_at) / HOUR for earlier, later in pairwise(tries) if later.next_try_at and earlier.next_try_at
+    ]
     assert [round(wait) for wait in waits] == [24, 168]
     assert [gap.tries for gap in tries] == [1, 2, 3, 4]
     assert {(to_ms(gap.first_open_time), gap.minutes, gap.reason) for gap in tries} == {(min(halt), 10, "exchange: no data")}
@@ -190,7 +192,9 @@ async def test_an_unknown_symbol_is_named_and_the_others_go_on() -> None:
         await made.run_for(900)
         assert [text for text in made.said("warning") if "ETHUSDT is unknown to exchange.test" in text].__len__() == 1
         assert len(exact(made)) >= 70
-        assert {gap.reason for gap in made.store.gaps("ETH-USDT")} == {"ETHUSDT is unknown to exchange.test; correct or remove it in `symbols`"}
+        assert {gap.reason for gap in made.store.gaps("ETH-USDT")} == {
+            "ETHUSDT is unknown to exchange.test; correct or remove it in `symbols`"
+        }
         polls = [request for _, request in exchange.asked if request.url.params.get("symbol") == "ETHUSDT"]
         assert len(polls) <= 2, "asked for hourly, not at every minute"
 

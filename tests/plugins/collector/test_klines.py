@@ -130,9 +130,19 @@ def test_a_dump_line_with_microseconds_becomes_a_bar() -> None:
 
 
 anything = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([[], {}, [[]], [T], {"a": 1}, 10**40, "9" * 16])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([[], {}, [[]], [T], {"a": 1}, 10**40, "9" * 16])
 )
-cells = st.sampled_from(["0", "1", "99.5", "100", "1e5", "nan", "-3", "1_0", "", "999999999999999.9", T, T + MINUTE_MS - 1, T * 1000, T // 1000]) | anything
+cells = (
+    st.sampled_from(
+        ["0", "1", "99.5", "100", "1e5", "nan", "-3", "1_0", "", "999999999999999.9", T, T + MINUTE_MS - 1, T * 1000, T // 1000]
+    )
+    | anything
+)
 swaps = st.lists(st.tuples(st.integers(0, 11), cells), min_size=1, max_size=3)
 
 
