@@ -129,9 +129,9 @@ class Binance:
         answer = await self._get("/api/v3/klines", params, symbol=symbol)
         try:
             first = first_open_time(answer.body)
-            return first if first is not None and first < asked_at else None
         except ValueError as error:
             raise TransientError(f"{self.host}: {_not_data(answer)}") from error
+        return first if first is not None and first < asked_at else None
 
     async def halted(self, symbols: Sequence[str]) -> dict[str, str]:
         """Symbols that do not trade now, with the exchange's word for it (`BREAK`). Learns the weight limit on the way."""

@@ -14,11 +14,12 @@ from hub.messages import Bar, Gap
 from plugins.collector.binance import Binance, UnknownSymbol, gathered
 from plugins.collector.coingecko import CoinGecko
 from plugins.collector.exchange_time import newest_closed
-from plugins.collector.gaps import ABSENT, answered, resting, stretch_of
+from plugins.collector.gaps import ABSENT, answered, resting
+from plugins.collector.history import EDGE_MS, history_end, missing
 from plugins.collector.klines import Page
 from plugins.collector.oddities import Oddities
 from plugins.collector.outages import Outages
-from plugins.collector.stretches import Fetched, settle, span_of, united, without
+from plugins.collector.stretches import Fetched, settle, span_of, united
 
 Batch = list[Bar | Gap]
 Progress = Callable[[int, int], None]
@@ -28,14 +29,12 @@ AT_ONCE = 8
 """Requests under way at the same time."""
 REPAIR_S = 600.0
 LISTING_S = 3600.0
-EDGE_MS = 2 * MINUTE_MS
-"""The newest minutes are not history yet: the exchange may be late with them."""
 LATE_S = (2.0, 3.0, 5.0)
 """How long the exchange is given, again and again, for the newest minute before it counts as missing."""
 JITTER_S = (2.0, 8.0)
 """When in a minute the one before is asked for."""
 LARGEST_BATCH = 20_000
-FALLBACK_AGAIN = timedelta(hours=2)
+FALLBACK_AGAIN_MS = 120 * MINUTE_MS
 """Fallback bars younger than this are asked for at every repair; older ones at a start, after an outage and once a day."""
 STANDSTILL_S = 600.0
 TOLD_STEPS = 10
@@ -116,23 +115,18 @@ class Collection:
     # -- what is missing
 
     async def _plan(self, *, thorough: bool, force: bool = False) -> None:
-        now_ms = self._time.now_ms()
+        now_ms = self._time.stated_ms
         for symbol in self._hub.symbols:
             if thorough:
                 self._started[symbol] = await self._start_of(symbol, now_ms)
-            last = self._history_end(symbol, now_ms)
-            since = self._started[symbol] if thorough else self._frontier.get(symbol, self._started[symbol])
-            missing = await asyncio.to_thread(self._missing, symbol, since, last, now_ms, thorough=thorough, force=force)
-            self._wanted[symbol] = missing if thorough else united([*self._wanted.get(symbol, []), *missing])
+            last = history_end(self._hub.store, symbol, now_ms)
+            start = self._started[symbol]
+            since = start if thorough else self._frontier.get(symbol, start)
+            recent = start if thorough else max(start, floor_minute(now_ms - FALLBACK_AGAIN_MS))
+            idle = [] if force else resting(self._hub.store.gaps(symbol), now_ms)
+            found = await asyncio.to_thread(missing, self._hub.store, symbol, (start, last), since=since, fallback_since=recent, idle=idle)
+            self._wanted[symbol] = found if thorough else united([*self._wanted.get(symbol, []), *found])
             self._frontier[symbol] = max(last + MINUTE_MS, self._started[symbol], self._frontier.get(symbol, 0))
-
-    def _history_end(self, symbol: str, now_ms: int) -> int:
-        """The newest minute that is history; the live minutes begin after it."""
-        newest, store = newest_closed(now_ms), self._hub.store
-        ends = [newest - EDGE_MS, *(last for _, last in resting(store.gaps(symbol), now_ms) if last <= newest)]
-        if (bar := store.newest_bar(symbol)) is not None and bar.quality == "exact":
-            ends.append(min(to_ms(bar.open_time), newest))
-        return max(ends)
 
     async def _start_of(self, symbol: str, now_ms: int) -> int:
         if self._backfill is not None:
@@ -144,17 +138,6 @@ class Collection:
                 first = newest_closed(now_ms)
         oldest = self._hub.store.oldest_open_time(symbol)
         return max(first if oldest is None else min(first, oldest), self._listed.get(symbol, 0))
-
-    def _missing(self, symbol: str, since: int, last: int, now_ms: int, *, thorough: bool, force: bool) -> list[Range]:
-        """Minutes to ask for: without a bar, not a gap that may rest; and those that only a fallback bar holds."""
-        store, known = self._hub.store, self._hub.store.gaps(symbol)
-        idle = [] if force else resting(known, now_ms)
-        start = self._started[symbol]
-        due = [(first, min(end, last)) for first, end in map(stretch_of, known) if start <= first <= last]
-        fallback_since = start if thorough else max(start, floor_minute(now_ms - int(FALLBACK_AGAIN.total_seconds() * 1000)))
-        missing = store.missing(symbol, since, last) if since <= last else []
-        fallback = store.fallback(symbol, fallback_since, last) if fallback_since <= last else []
-        return united([*without([*missing, *due], idle), *fallback])
 
     async def _learn_listing(self) -> None:
         if self._clock.monotonic() < self._listing_at:
@@ -231,11 +214,13 @@ class Collection:
         return {symbol: [(first, min(newest, first + reach))] for symbol, first in behind.items()}
 
     async def _patiently(self, found: dict[str, Fetched]) -> dict[str, Fetched]:
-        """Give the exchange a little more time where it had everything but the newest minute."""
-        if not self._late(found):
+        """Give the exchange a little more time where it had everything but the newest minutes, and hear from it that they are over."""
+        ends = [fetched.missing[-1][0][1] for fetched in found.values() if fetched.missing]
+        if not ends:
             return found
-        await self._exchange.synchronise()
-        newest = newest_closed(self._time.now_ms())
+        if max(ends) > newest_closed(self._time.stated_ms):
+            await self._exchange.synchronise()
+        newest = newest_closed(self._time.stated_ms)
         for fetched in found.values():
             fetched.unsettle_after(newest)
         for wait in LATE_S:
@@ -275,7 +260,7 @@ class Collection:
         found = {}
         for symbol, page in pages.items():
             if isinstance(page, Page):
-                self._quarantine(symbol, page)
+                self._oddities.report(symbol, self._exchange.host, page.rejected)
                 fetched = settle(wanted[symbol], spans[symbol], page, self._absence(symbol))
                 found[symbol] = await self._since_listed(symbol, fetched, page)
                 self._outages.end(symbol)
@@ -303,12 +288,6 @@ class Collection:
             if fetched.missing:
                 batch += answered(symbol, fetched.missing, fetched.rest, self._hub.store.gaps(symbol), self._time.now_ms())
         return batch
-
-    def _quarantine(self, symbol: str, page: Page) -> None:
-        for row in page.rejected[:3]:
-            self._hub.log.warning(f"{self._exchange.host} sent a row that cannot be a bar", symbol=symbol, reason=row.reason, row=row.raw)
-        if len(page.rejected) > 3:
-            self._hub.log.warning(f"and {len(page.rejected) - 3} more such rows in the same answer", symbol=symbol)
 
     def _absence(self, symbol: str) -> str:
         return f"{ABSENT}; {symbol} is {self._status[symbol]}" if symbol in self._status else ABSENT

@@ -37,10 +37,15 @@ class ExchangeTime:
         return self._server_ms is not None
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch at the exchange. TransientError before it has told us."""
+        """Milliseconds since the epoch at the exchange, as far as we can tell. TransientError before it has told us."""
+        return self.stated_ms + int((self._clock.monotonic() - self._noted) * 1000)
+
+    @property
+    def stated_ms(self) -> int:
+        """What the exchange itself said last; a minute that is over by this time is over for certain."""
         if self._server_ms is None:
             raise TransientError("the exchange has not told us its time yet")
-        return self._server_ms + int((self._clock.monotonic() - self._noted) * 1000)
+        return self._server_ms
 
     def note(self, server_ms: int) -> None:
         """The exchange has just said that it is `server_ms`."""

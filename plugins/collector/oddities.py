@@ -1,13 +1,16 @@
-"""Says what is strange about bars that are legal: a price that jumps, a market that stands still."""
+"""Says what is strange: a price that jumps, a market that stands still, a row that cannot be a bar."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hub.messages import Bar
+from plugins.collector.klines import Rejected
 
 JUMP = 10.0
 """A price that is this many times the one before, or this small a part of it."""
+SHOWN = 3
+"""Rows of one answer that are shown with their text."""
 STILL = 10
 """Equal bars in a row after which a market is said to stand still."""
 
@@ -50,6 +53,13 @@ class Oddities:
                     symbol=bar.symbol,
                     open_time=bar.open_time.isoformat(),
                 )
+
+    def report(self, symbol: str, host: str, rejected: Sequence[Rejected]) -> None:
+        """Quarantine: the text of rows that were refused, for whoever wants to know why."""
+        for row in rejected[:SHOWN]:
+            self._log.warning(f"{host} sent a row that cannot be a bar", symbol=symbol, reason=row.reason, row=row.raw)
+        if len(rejected) > SHOWN:
+            self._log.warning(f"and {len(rejected) - SHOWN} more such rows in the same answer", symbol=symbol)
 
 
 def _numbers(bar: Bar) -> tuple[float | None, ...]:

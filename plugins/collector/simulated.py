@@ -168,7 +168,7 @@ class LoopbackServer:
     """Serves an exchange on 127.0.0.1, in a thread of its own, while the context is open."""
 
     def __init__(self, exchange: SimulatedExchange, port: int = 0) -> None:
-        self._server = _Server(("127.0.0.1", port), partial(_Handler, exchange))  # type: ignore[arg-type]
+        self._server = _Server(("127.0.0.1", port), partial(_Handler, exchange))
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="simulated-exchange", daemon=True
         )
@@ -197,18 +197,18 @@ def files_for(settings: SimulatedSettings, symbols: Sequence[str]) -> dict[str, 
     else:
         listed = [given] if isinstance(given, Path) else list(given)
         found = {symbol: named for symbol in symbols if (named := [file for file in listed if _names(file, symbol)])}
-    problems = [
-        f"plugins.collector.simulated.file: no file for {symbol}: put {symbol.replace('-', '')} into its name, or write {{{symbol.replace('-', '/')}: path}}"
-        for symbol in symbols
-        if symbol not in found
-    ]
+    problems = [_no_file_for(symbol) for symbol in symbols if symbol not in found]
     found = {symbol: [file.expanduser() for file in files] for symbol, files in found.items()}
-    problems += [
-        f"plugins.collector.simulated.file: {file}: no such file" for file in dict.fromkeys(sum(found.values(), [])) if not file.is_file()
-    ]
+    absent = dict.fromkeys(file for files in found.values() for file in files if not file.is_file())
+    problems += [f"plugins.collector.simulated.file: {file}: no such file" for file in absent]
     if problems:
         raise SettingsError(problems)
     return found
+
+
+def _no_file_for(symbol: str) -> str:
+    base, quote = symbol.split("-")
+    return f"plugins.collector.simulated.file: no file for {symbol}: put {base}{quote} into its name, or write {{{base}/{quote}: path}}"
 
 
 def _names(file: Path, symbol: str) -> bool:

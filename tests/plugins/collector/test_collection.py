@@ -413,7 +413,7 @@ async def test_a_spike_is_flagged_and_kept() -> None:
     clock = FakeClock()
     exchange = FakeExchange(clock)
     odd = T - 5 * MINUTE_MS
-    high = {name: "10900.0" for name in ("open", "high", "low", "close")}
+    high = dict.fromkeys(("open", "high", "low", "close"), "10900.0")
     exchange.script = lambda request: (
         httpx.Response(200, json=[row(odd, **high) if cells[0] == odd else cells for cells in exchange._rows(request.url.params)])
         if request.url.path == "/api/v3/klines"
