@@ -80,7 +80,7 @@ async def test_a_429_is_obeyed(tmp_path: Path) -> None:
 
 async def test_the_key_travels_in_a_header_only(tmp_path: Path) -> None:
     gecko = Gecko(tmp_path, httpx.Response(401), api_key="CANARY")
-    with pytest.raises(TransientError, match="is coingecko.api_key right") as caught:
+    with pytest.raises(TransientError, match=r"is coingecko\.api_key right") as caught:
         await gecko.source.bars(["BTC-USDT"])
     [request] = gecko.asked
     assert request.headers["x-cg-demo-api-key"] == "CANARY"
