@@ -1,0 +1,167 @@
+"""Binance's rows ("klines") into bars: strict, pure, and quick, for everything later rests on it.
+
+A page is checked in one go; only where that fails is it looked at row by row, so that one bad row costs itself and no other.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from hub.market.interval import MINUTE_MS, epoch_ms, from_ms, open_time_ms
+from hub.messages import Bar
+
+Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,12})?$")]
+"""Numbers come as strings of digits: no sign, no exponent, no `nan`, no `1_000`."""
+Row = tuple[int, Number, Number, Number, Number, Number, int, Number | None, int | None, Number | None, Number | None, Any]
+"""Open time, open, high, low, close, volume, close time, quote volume, trades, taker's base and quote volume, unused."""
+COLUMNS = ("open time", "open", "high", "low", "close", "volume", "close time", "quote volume", "trades", "taker base", "taker quote", "")
+
+_ROWS = TypeAdapter(list[Row], config=ConfigDict(strict=True))
+_ROW = TypeAdapter(Row, config=ConfigDict(strict=True))
+_BARS = TypeAdapter(list[Bar])
+_MINUTE = timedelta(minutes=1)
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be a bar."""
+
+    open_time: int | None
+    """Of the minute it stood for (ms), where that much could be read."""
+    reason: str
+    raw: str
+    """The row as it came, shortened."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one answer held: closed bars, ascending, one a minute; and what was refused."""
+
+    bars: list[Bar] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def read_rows(body: bytes) -> list[Row]:
+    """All rows of an answer, as strict as they come. ValueError where one of them is not right."""
+    return _ROWS.validate_json(body)
+
+
+def parse(body: bytes, symbol: str, source: str, server_ms: int) -> Page:
+    """The bars in an answer that was asked for at `server_ms` of the server's time, the minute still running left out.
+
+    ValueError where the answer is no list of rows at all.
+    """
+    try:
+        return _page(read_rows(body), symbol, source, server_ms)
+    except ValueError:
+        return _row_by_row(_list_in(body), symbol, source, server_ms)
+
+
+def first_open_time(body: bytes) -> int | None:
+    """Open time (ms) of an answer's first row, None where it has none. ValueError where the answer is no list of rows."""
+    rows = _list_in(body)
+    if not rows:
+        return None
+    stamp = rows[0][0] if isinstance(rows[0], list) and rows[0] else None
+    if type(stamp) is not int:
+        raise ValueError("the first row has no open time")
+    return epoch_ms(stamp)
+
+
+def parse_dump(lines: Iterable[str], symbol: str, source: str, server_ms: int) -> Page:
+    """The bars in lines of Binance's public dump files, whose times are in milliseconds or, since 2025, microseconds."""
+    return _row_by_row([_dump_row(line) for line in lines if line.strip()], symbol, source, server_ms)
+
+
+def _page(rows: list[Row], symbol: str, source: str, server_ms: int) -> Page:
+    by_minute = dict(_fields(rows, symbol, source, server_ms))
+    minutes = list(by_minute)
+    if any(later < earlier for earlier, later in pairwise(minutes)):
+        by_minute = dict(sorted(by_minute.items()))
+    return Page(_BARS.validate_python(list(by_minute.values())))
+
+
+def _fields(rows: Iterable[Row], symbol: str, source: str, server_ms: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Open time and a bar's fields of every closed row; ValueError for a time that cannot be."""
+    closed_before = server_ms - 1_000
+    expected: int | None = None
+    opened = from_ms(0)
+    for stamp, open_, high, low, close, volume, close_stamp, quote_volume, trades, taker, _, _ in rows:
+        opened, minute = (opened + _MINUTE, stamp) if stamp == expected else _opening(stamp, server_ms)
+        expected = minute + MINUTE_MS
+        if close_stamp != expected - 1 and epoch_ms(close_stamp) != expected - 1:
+            raise ValueError(f"close time {close_stamp} is not the end of the minute that opened at {stamp}")
+        if expected - 1 >= closed_before:
+            continue
+        yield (
+            minute,
+            {
+                "symbol": symbol,
+                "open_time": opened,
+                "open": open_,
+                "high": high,
+                "low": low,
+                "close": close,
+                "volume": volume,
+                "quote_volume": quote_volume,
+                "trades": trades,
+                "source": source,
+                "taker_buy_volume": taker,
+            },
+        )
+
+
+def _opening(stamp: int, server_ms: int) -> tuple[datetime, int]:
+    minute = open_time_ms(stamp, server_ms)
+    return from_ms(minute), minute
+
+
+def _row_by_row(rows: list[Any], symbol: str, source: str, server_ms: int) -> Page:
+    bars: dict[int, Bar] = {}
+    rejected: list[Rejected] = []
+    for raw in rows:
+        try:
+            row = _ROW.validate_python(tuple(raw) if isinstance(raw, list) else raw)
+            for minute, fields in _fields([row], symbol, source, server_ms):
+                bars[minute] = Bar.model_validate(fields)
+        except ValueError as error:
+            rejected.append(Rejected(_minute_of(raw, server_ms), _in_words(error), repr(raw)[:_SHOWN]))
+    return Page([bars[minute] for minute in sorted(bars)], rejected)
+
+
+def _list_in(body: bytes) -> list[Any]:
+    rows = from_json(body)
+    if not isinstance(rows, list):
+        raise ValueError("the answer is not a list of rows")  # noqa: TRY004 - callers know one error for a bad answer
+    return rows
+
+
+def _dump_row(line: str) -> list[Any]:
+    cells: list[Any] = [cell.strip() for cell in line.split(",")]
+    for column in (0, 6, 8):
+        if column < len(cells) and cells[column].isascii() and cells[column].isdecimal() and len(cells[column]) < 20:
+            cells[column] = int(cells[column])
+    return cells
+
+
+def _minute_of(raw: Any, server_ms: int) -> int | None:
+    try:
+        return open_time_ms(raw[0], server_ms) if isinstance(raw, list) and type(raw[0]) is int else None
+    except (ValueError, IndexError):
+        return None
+
+
+def _in_words(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = first["loc"][0] if first["loc"] else ""
+    name = COLUMNS[place] if isinstance(place, int) and place < len(COLUMNS) else str(place)
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{name}: {text}" if name else text
