@@ -168,6 +168,8 @@ class Configuration:
     problems: list[str]
     settings: HubSettings = field(default_factory=HubSettings)
     source: str = "defaults"
+    file: Path | None = None
+    """The file that was asked for by name."""
     loose_files: dict[str, int] = field(default_factory=dict)
     """Files that others than their owner may read, with their mode; no secret may stand in them."""
 
@@ -224,21 +226,21 @@ class Configuration:
                     yield where, f"a secret in a file that others can read (mode {self.loose_files[file]:04o}); run: chmod 600 {file}"
 
 
-def load_configuration(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Configuration:
+def load_configuration(path: Path | None = None, environ: Mapping[str, str] | None = None, *, use_files: bool = True) -> Configuration:
     """Read and merge the configuration; the problems found are in the result, so that plugins can add theirs before it is refused.
 
     `path`: the file; None means `./config.yaml`, or only the defaults where that does not exist. SettingsError if a file that
-    was asked for by name is missing.
+    was asked for by name is missing. `use_files`: False leaves ./config.yaml and .env alone.
     """
     file = path or Path("config.yaml")
-    configuration = Configuration(folder=file.parent, values={}, places={}, problems=[])
-    if file.exists():
+    configuration = Configuration(folder=file.parent, values={}, places={}, problems=[], file=path)
+    if use_files and file.exists():
         configuration.source = str(file)
         _merge_yaml(configuration, file)
     elif path is not None:
         raise SettingsError(f"{path}: no such file; `hub init` writes one")
     dotenv = file.parent / ".env"
-    if dotenv.exists():
+    if use_files and dotenv.exists():
         _merge_variables(configuration, *_read_dotenv(configuration, dotenv))
     environ = os.environ if environ is None else environ
     _merge_variables(configuration, environ, dict.fromkeys(environ, "environment"))

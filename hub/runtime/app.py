@@ -10,13 +10,13 @@ import structlog
 
 from hub import __version__
 from hub.clock import Clock
-from hub.errors import HubError, SettingsError
+from hub.errors import HubError, SettingsError, TransientError
 from hub.flow import Answer
-from hub.messages import HubInfo, PluginState, Request
+from hub.messages import Forecast, HubInfo, PluginState, Request, Score, Sentiment
 from hub.runtime import control
-from hub.runtime.broker import EmbeddedBroker
 from hub.runtime.bus import Bus
 from hub.runtime.context import clock_for
+from hub.runtime.embedded import EmbeddedBroker
 from hub.runtime.health import health_of
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.outbox import Outbox
@@ -28,6 +28,7 @@ from hub.settings import Configuration, load_configuration
 from hub.topics import encode, topic_of
 
 STOP_PATIENCE = 2.0
+STORE_PATIENCE = 10.0
 
 
 class App:
@@ -38,7 +39,8 @@ class App:
         self.recorder = recorder
         self.bus = bus
         self.clock = clock
-        self.outbox = Outbox(recorder, bus)
+        self.outbox = Outbox(recorder.store, bus, structlog.get_logger().bind(part="outbox"))
+        recorder.listeners.append(self.outbox.ring)
         self.members: dict[str, Member] = {}
         self.watches: dict[str, PluginWatch] = {}
         self.started_at = clock.now()
@@ -98,12 +100,29 @@ class App:
         )
         self.bus.announce(topic_of(info), encode(info))
 
+    async def pump(self) -> None:
+        """Keep the outbox going; a store that cannot be read now can be read later."""
+        while True:
+            try:
+                await self.outbox.pump()
+            except TransientError as error:
+                self._log.warning("outbox waits", reason=str(error))
+                await self.clock.sleep(STORE_PATIENCE)
+
+    def recall(self) -> None:
+        """Tell the bus what stood on retained topics when the hub last ran: a broker that has lost it gets it again."""
+        store = self.recorder.store
+        for symbol, open_time in store.frontier().items():
+            for bar in store.bars(symbol, open_time, open_time):
+                self.bus.remember(bar)
+        for kind in (Forecast, Score, Sentiment):
+            for fact in store.newest_facts(kind):
+                self.bus.remember(fact)
+
     async def reload(self) -> None:
         """Read the configuration again: all of it is right and counts, or none of it does."""
-        path = None if self.configuration.source == "defaults" else self.configuration.folder / "config.yaml"
-        path = self.configuration.file or path
         try:
-            fresh = load_configuration(path)
+            fresh = load_configuration(self.configuration.file)
             changed = {name for name, section in fresh.sections.items() if self.configuration.sections.get(name) != section}
             newcomers = await line_up(fresh, self.clock, sorted(changed))
             try:
@@ -164,7 +183,12 @@ async def run_hub(
                 log.error("store recovered", what=store.recovered)
             recorder = Recorder(store, clock)
             try:
-                await _run_with(App(configuration, recorder, Bus(configuration.settings.mqtt, clock), clock), members, seconds, beside)
+                await _run_with(
+                    App(configuration, recorder, Bus(configuration.settings.mqtt, clock, log.bind(part="bus")), clock),
+                    members,
+                    seconds,
+                    beside,
+                )
             finally:
                 await recorder.close()
     finally:
@@ -178,6 +202,7 @@ async def _run_with(app: App, members: list[Member], seconds: float | None, besi
     broker = EmbeddedBroker(app.configuration.settings.mqtt, log)
     if app.configuration.settings.mqtt.embedded:
         await broker.start()
+    app.recall()
     await app.bus.start()
     for member in members:
         app.start(member)
@@ -185,7 +210,7 @@ async def _run_with(app: App, members: list[Member], seconds: float | None, besi
     requests = app.requests
     commands = await control.serve(app.configuration.data_dir, requests.answer)
     log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
-    tasks = [asyncio.create_task(app.outbox.run()), asyncio.create_task(requests.serve())]
+    tasks = [asyncio.create_task(app.pump()), asyncio.create_task(requests.serve())]
     if beside is not None:
         tasks.append(asyncio.ensure_future(beside(app)))
     try:

@@ -28,7 +28,9 @@ def only_hub(data_dir: Path) -> Iterator[None]:
         data_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise HubError(f"{data_dir}: cannot be used as data_dir: {error.strerror}; make it writable for this user, or set data_dir") from error
+        raise HubError(
+            f"{data_dir}: cannot be used as data_dir: {error.strerror}; make it writable for this user, or set data_dir"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """The way to disk: one writer, in order; and the news for those who forward what was recorded."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -25,6 +25,8 @@ class Recorder:
         """Monotonic time of the last commit."""
         self.bars = 0
         """How many bars have been taken in since the start."""
+        self.listeners: list[Callable[[], None]] = []
+        """Told of every commit."""
         self.edition = 0
         """Grows with every commit."""
         self._clock = clock
@@ -39,6 +41,8 @@ class Recorder:
         self.edition += 1
         self._news.set()
         self._news = asyncio.Event()
+        for listener in self.listeners:
+            listener()
 
     async def facts_after(self, seq: int, kinds: Kinds, limit: int) -> list[tuple[int, Message]]:
         """Up to `limit` facts of these kinds that are newer than `seq`, in order."""
@@ -48,13 +52,9 @@ class Recorder:
         """How far the reader of that name has come."""
         return await asyncio.to_thread(self.store.cursor, name)
 
-    async def move_cursor(self, name: str, seq: int, frontier: Mapping[str, int] | None = None) -> None:
-        """Remember on disk how far it has come; `frontier`: newest open time (ms) per symbol that is on the wire."""
-        await self._write(self.store.move_cursor, name, seq, frontier)
-
-    async def frontier(self) -> dict[str, int]:
-        """Newest open time (ms) per symbol that is on the wire."""
-        return await asyncio.to_thread(self.store.frontier)
+    async def move_cursor(self, name: str, seq: int) -> None:
+        """Remember on disk how far it has come."""
+        await self._write(self.store.move_cursor, name, seq)
 
     async def wait_for_news(self, edition: int) -> None:
         """Returns when something may have been recorded since `self.edition` was `edition`: read that first, then look."""

@@ -1,0 +1,23 @@
+"""The flow as Mermaid text, from what the plugins declare."""
+
+from collections.abc import Sequence
+
+from hub.flow import Sink
+from hub.runtime.lineup import Member
+from hub.topics import topic_for
+
+
+def mermaid(members: Sequence[Member]) -> str:
+    """Plugins' flows as boxes, topics as rounded boxes; durable sinks read the store."""
+    lines = ["flowchart LR", "  store[(store)]"]
+    for member in members:
+        for flow in member.declared.flows:
+            box = f"{member.name}.{flow.name}" if flow.name != member.name else member.name
+            node = box.replace(".", "_")
+            lines.append(f'  {node}["{box}"]')
+            for kind in getattr(flow, "consumes", ()):
+                durable = isinstance(flow, Sink) and flow.durable
+                lines.append(f"  {'store' if durable else kind.__name__} --> {node}")
+            for kind in getattr(flow, "produces", ()):
+                lines += [f"  {node} --> store", f'  store --> {kind.__name__}(["{topic_for(kind).template}"])']
+    return "\n".join(dict.fromkeys(lines))

@@ -1,0 +1,39 @@
+-- Facts. `seq` numbers every insert and every upgrade, over all tables; forwarders keep their place by it.
+CREATE TABLE bar (
+  seq INTEGER PRIMARY KEY,
+  symbol TEXT NOT NULL,
+  open_time INTEGER NOT NULL, -- ms since the epoch, UTC
+  open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+  volume REAL, quote_volume REAL, trades INTEGER, taker_buy_volume REAL,
+  source TEXT NOT NULL,
+  quality INTEGER NOT NULL, -- 0 fallback, 1 exact
+  UNIQUE (symbol, open_time)
+);
+CREATE INDEX bar_fallback ON bar (symbol, open_time) WHERE quality = 0;
+-- What a bar was before the exchange corrected it.
+CREATE TABLE revision (
+  symbol TEXT NOT NULL, open_time INTEGER NOT NULL,
+  open REAL, high REAL, low REAL, close REAL, volume REAL, source TEXT,
+  replaced_by INTEGER NOT NULL -- seq
+);
+CREATE TRIGGER bar_revised AFTER UPDATE ON bar WHEN old.quality = new.quality
+BEGIN
+  INSERT INTO revision VALUES (old.symbol, old.open_time, old.open, old.high, old.low, old.close, old.volume, old.source, new.seq);
+END;
+CREATE TABLE fact (
+  seq INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  payload TEXT NOT NULL
+);
+CREATE INDEX fact_topic ON fact (kind, topic, seq);
+CREATE TABLE gap (
+  symbol TEXT NOT NULL,
+  first_open_time INTEGER NOT NULL, last_open_time INTEGER NOT NULL,
+  reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try_at INTEGER,
+  PRIMARY KEY (symbol, first_open_time)
+) WITHOUT ROWID;
+CREATE TABLE cursor (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE frontier (symbol TEXT PRIMARY KEY, open_time INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('seq', 0), ('clean', 1);

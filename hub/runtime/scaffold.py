@@ -1,0 +1,59 @@
+"""What `hub init` writes."""
+
+from pathlib import Path
+
+from hub.errors import HubError
+
+CONFIG = """\
+# TickerML. Every key is optional; what stands here after a # is the default.
+# The environment overrides: TICKERML__MQTT__HOST=broker.lan sets mqtt.host. A secret can also be given as <key>_file.
+symbols: [BTC/USDT, ETH/USDT]
+
+# data_dir: data                   # relative to this file
+# plugin_dir: custom_plugins       # a plugin of your own: custom_plugins/NAME.py, and a section NAME below
+
+mqtt:
+  host: localhost
+  port: 1883
+  embedded: true                   # start a small broker here, unless one already listens
+  # username: null
+  # password: null                 # then: chmod 600 config.yaml, or use password_file
+  # tls: false
+  # ca_file: null
+  # root: tickerml                 # first part of every topic
+
+# clock: {start: 2025-05-20T00:00:00Z, speed: 60}    # replay the past, or hurry
+
+plugins:                           # a plugin runs if, and only if, its section is here
+  collector:
+    source: binanceus              # binanceus | binance | simulated
+    fallback: coingecko            # or null
+    backfill: 7d
+    # binanceus: {base_url: https://api.binance.us}
+    # binance: {base_url: https://api.binance.com}
+    # coingecko: {base_url: https://api.coingecko.com/api/v3, api_key: null}
+    # simulated: {file: null, seed: 1}               # file: bars.csv.gz to replay, or null for a market made by chance
+"""
+ENV = """\
+# Copy to .env and chmod 600 .env; what stands there overrides config.yaml.
+# TICKERML__MQTT__USERNAME=hub
+# TICKERML__MQTT__PASSWORD=
+# TICKERML__PLUGINS__COLLECTOR__COINGECKO__API_KEY=
+"""
+
+
+def scaffold(folder: Path) -> list[Path]:
+    """Write config.yaml and .env.example where they are not yet; returns what was written. HubError where it cannot."""
+    written = []
+    for name, text in (("config.yaml", CONFIG), (".env.example", ENV)):
+        file = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with file.open("x", encoding="utf-8") as new:
+                new.write(text)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise HubError(f"{file}: cannot be written: {error.strerror}") from error
+        written.append(file)
+    return written
