@@ -289,7 +289,8 @@ def _status_text(health: dict[str, Any]) -> str:
     for row in health["symbols"]:
         bar = row["last_bar"] or {}
         lines.append(
-            f"symbol    {row['symbol']:<16} last bar {bar.get('open_time')} close {bar.get('close')}; {row['minutes_missing']} minutes missing in {row['gaps']} gaps"
+            f"symbol    {row['symbol']:<16} last bar {bar.get('open_time')} close {bar.get('close')};"
+            f" {row['minutes_missing']} minutes missing in {row['gaps']} gaps"
         )
     lines += [f"forwarder {row['name']:<16} {row['lag']} behind" for row in health["forwarders"]]
     return "\n".join(lines)

@@ -226,21 +226,21 @@ class Configuration:
                     yield where, f"a secret in a file that others can read (mode {self.loose_files[file]:04o}); run: chmod 600 {file}"
 
 
-def load_configuration(path: Path | None = None, environ: Mapping[str, str] | None = None, *, use_files: bool = True) -> Configuration:
+def load_configuration(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Configuration:
     """Read and merge the configuration; the problems found are in the result, so that plugins can add theirs before it is refused.
 
     `path`: the file; None means `./config.yaml`, or only the defaults where that does not exist. SettingsError if a file that
-    was asked for by name is missing. `use_files`: False leaves ./config.yaml and .env alone.
+    was asked for by name is missing.
     """
     file = path or Path("config.yaml")
     configuration = Configuration(folder=file.parent, values={}, places={}, problems=[], file=path)
-    if use_files and file.exists():
+    if file.exists():
         configuration.source = str(file)
         _merge_yaml(configuration, file)
     elif path is not None:
         raise SettingsError(f"{path}: no such file; `hub init` writes one")
     dotenv = file.parent / ".env"
-    if use_files and dotenv.exists():
+    if dotenv.exists():
         _merge_variables(configuration, *_read_dotenv(configuration, dotenv))
     environ = os.environ if environ is None else environ
     _merge_variables(configuration, environ, dict.fromkeys(environ, "environment"))

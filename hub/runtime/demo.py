@@ -1,7 +1,7 @@
 """The demo: the same hub, a simulated exchange, and a clock in a hurry."""
 
+import os
 from pathlib import Path
-from typing import Any
 
 from hub.clock import FastClock, SystemClock
 from hub.errors import HubError
@@ -9,17 +9,26 @@ from hub.runtime.lineup import STORE_FILE
 from hub.runtime.store import SqliteStore
 from hub.settings import Configuration, load_configuration
 
-DATA_DIR = Path("demo-data")
-BACKFILL = "6h"
+CONFIG = Path("demo-data") / "config.yaml"
+TEXT = """\
+# Written by `hub demo`; look at what it collects with `hub -c demo-data/config.yaml status`.
+data_dir: .
+plugins:
+  collector: {source: simulated, backfill: 6h}
+"""
 
 
 def demo_configuration(file: Path | None) -> Configuration:
-    """The file's configuration, or the defaults, with the exchange simulated; without a file in a data folder of its own."""
-    overrides: dict[str, Any] = {"TICKERML__PLUGINS__COLLECTOR__SOURCE": "simulated"}
+    """The file's configuration with the exchange simulated; without a file, that of the demo's own folder."""
     if file is None:
-        overrides |= {"TICKERML__DATA_DIR": str(DATA_DIR.absolute()), "TICKERML__PLUGINS__COLLECTOR__BACKFILL": BACKFILL}
-        return load_configuration(None, overrides, use_files=False)
-    return load_configuration(file, overrides)
+        file = CONFIG
+        if not file.exists():
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(TEXT, encoding="utf-8")
+            except OSError as error:
+                raise HubError(f"{file}: cannot be written: {error.strerror}; run the demo in a folder of yours") from error
+    return load_configuration(file, os.environ | {"TICKERML__PLUGINS__COLLECTOR__SOURCE": "simulated"})
 
 
 def demo_clock(configuration: Configuration, speed: float) -> FastClock:
