@@ -80,6 +80,7 @@ async def test_a_published_bar_is_heard_by_anybody_and_by_us(mosquitto: Mosquitt
             series = bars(*range(1, 301))
             assert await bus.publish_all(series) == [None] * 300
             assert [await anext(heard) for _ in series] == series
+        await until(lambda: len(witness.on(BAR_TOPIC)) >= len(series))
         assert witness.on(BAR_TOPIC) == [encode(bar) for bar in series]
 
 

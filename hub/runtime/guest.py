@@ -69,7 +69,7 @@ class Guest:
             briefing["offer"]["name"],
             section=section,
             clock=_clock(briefing["clock"]),
-            store=SqliteStore.open(Path(briefing["store"]), SystemClock(), read_only=True),
+            store=SqliteStore.reader(Path(briefing["store"]), SystemClock()),
             symbols=briefing["symbols"],
             data_dir=Path(briefing["data_dir"]),
         )

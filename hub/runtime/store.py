@@ -13,7 +13,7 @@ from typing import Any
 
 from hub import messages as vocabulary
 from hub.clock import Clock
-from hub.errors import HubError, TransientError
+from hub.errors import HubError, PermanentError, TransientError
 from hub.flow import Kinds
 from hub.market.interval import MINUTE_MS, Range, from_ms, minutes_in, missing_ranges, to_ms
 from hub.messages import Alert, Bar, Gap, Message
@@ -65,6 +65,11 @@ class SqliteStore:
         self._writer: Any = None
         self._readers = threading.local()
         self._connections: list[Any] = []
+
+    @classmethod
+    def reader(cls, path: Path, clock: Clock) -> "SqliteStore":
+        """Reads only, and opens the file when first asked: a plugin may be loaded before the hub has made it."""
+        return cls(path, clock, read_only=True, connect=connect)
 
     @classmethod
     def open(cls, path: Path, clock: Clock, *, read_only: bool = False, owner: bool = True, connect: Connect = connect) -> "SqliteStore":
@@ -295,6 +300,8 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator["_Run"]:
+        if self._read_only:
+            raise PermanentError(f"{self.path}: was opened to read only")
         with self._writing:
             try:
                 if self._writer is None:
