@@ -13,8 +13,8 @@ import typer
 from hub.errors import CheckFailed, HubError, SettingsError
 
 if TYPE_CHECKING:
+    from hub.configuration import Configuration
     from hub.runtime.store import SqliteStore
-    from hub.settings import Configuration
 
 app = typer.Typer(name="hub", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 bars = typer.Typer(no_args_is_help=True, help="Bars on disk: export, gaps, backfill.")
@@ -219,7 +219,7 @@ def _config_first(arguments: list[str]) -> list[str]:
 
 
 def _configuration(*, logs: bool = False) -> "Configuration":
-    from hub.settings import load_configuration
+    from hub.configuration import load_configuration
 
     configuration = load_configuration(_chosen.get("config"))
     if logs:

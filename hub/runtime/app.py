@@ -10,6 +10,7 @@ import structlog
 
 from hub import __version__
 from hub.clock import Clock
+from hub.configuration import Configuration, load_configuration
 from hub.errors import HubError, SettingsError, TransientError
 from hub.flow import Answer
 from hub.messages import Forecast, HubInfo, PluginState, Request, Score, Sentiment
@@ -24,7 +25,6 @@ from hub.runtime.recorder import Recorder
 from hub.runtime.requests import Requests, store_answers
 from hub.runtime.store import SqliteStore
 from hub.runtime.supervisor import PluginWatch, Supervisor
-from hub.settings import Configuration, load_configuration
 from hub.topics import encode, topic_of
 
 STOP_PATIENCE = 2.0

@@ -6,11 +6,11 @@ from importlib import import_module
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hub.configuration import Configuration
 from hub.errors import PermanentError, SettingsError
 from hub.runtime.context import clock_for
 from hub.runtime.lineup import STORE_FILE, line_up
 from hub.runtime.store import SqliteStore
-from hub.settings import Configuration
 
 
 async def backfill_now(configuration: Configuration, days: int) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub.clock import SystemClock
+from hub.configuration import Configuration
 from hub.errors import HubError
 from hub.runtime import control
 from hub.runtime.lineup import STORE_FILE, line_up
 from hub.runtime.store import SqliteStore
-from hub.settings import Configuration
 
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 

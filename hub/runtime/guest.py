@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hub.clock import Clock, FastClock, SystemClock
+from hub.complaints import explain
 from hub.errors import HubError
 from hub.flow import Flow, Sink, Source, Transform
 from hub.messages import Message, Request
@@ -29,7 +30,6 @@ from hub.runtime.isolation import LINE_LIMIT, pack, unpack
 from hub.runtime.logs import configure_logs
 from hub.runtime.plugins import Declared, Offer, declare, describe, load, settings_model
 from hub.runtime.store import SqliteStore
-from hub.settings import explain
 
 MEMORY_LIMIT = 1024 * 1024 * 1024
 """Bytes of data a guest may hold; beyond, it gets a MemoryError and nobody else feels it."""

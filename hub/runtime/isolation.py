@@ -19,11 +19,11 @@ from itertools import count
 from typing import Any
 
 from hub import messages as vocabulary
+from hub.complaints import KeyPath
 from hub.errors import PermanentError, SettingsError, TransientError
 from hub.flow import Flow, Kinds, Sink, Source, Transform
 from hub.messages import Message, Request
 from hub.runtime.plugins import Declared, Offer
-from hub.settings import KeyPath
 
 LOAD_DEADLINE = 15.0
 PING_EVERY = 5.0

@@ -9,12 +9,13 @@ import pluggy
 import structlog
 
 from hub.clock import Clock, FastClock
+from hub.configuration import Configuration
 from hub.errors import PermanentError, SettingsError
 from hub.flow import Store
 from hub.runtime.context import PluginHub
 from hub.runtime.isolation import IsolatedPlugin
 from hub.runtime.plugins import Declared, Offer, choose, declare, load, offers, settings_model, unknown_plugin
-from hub.settings import Configuration, PluginSettings
+from hub.settings import PluginSettings
 
 STORE_FILE = "tickerml.db"
 

@@ -8,12 +8,13 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub.clock import Clock
+from hub.complaints import explain
 from hub.errors import HubError
 from hub.flow import Answer
 from hub.market.interval import MINUTE_MS, last_closed, to_ms
 from hub.messages import Request, Response
 from hub.runtime.recorder import Recorder
-from hub.settings import SymbolName, explain
+from hub.settings import SymbolName
 
 REQUESTS = "hub/request/"
 RESPONSES = "hub/response/"
