@@ -92,8 +92,10 @@ class Configuration:
 
     def note_secrets(self, path: KeyPath, found: Iterable[KeyPath]) -> None:
         """Take in where secrets stand in the section at `path`: a file that others can read is a problem."""
-        written = [path + where for where in found if _has(self.values, path + where)]  # the others stand in a file of their own
-        for here in written:
+        for here in (path + where for where in found):
+            if (secret := _at(self.values, here)) is None:
+                continue  # it stands in a file of its own
+            self.secrets.add(str(secret))
             for file, mode in self.loose_files.items():
                 if self.place_of(here).startswith(f"{file}:"):
                     text = f"a secret in a file that others can read (mode {mode:04o}); run: chmod 600 {file}"
@@ -136,13 +138,13 @@ def load_configuration(path: Path | None = None, environ: Mapping[str, str] | No
     return configuration
 
 
-def _has(values: Any, path: KeyPath) -> bool:
+def _at(values: Any, path: KeyPath) -> Any:
     try:
         for part in path:
             values = values[part]
     except (KeyError, IndexError, TypeError):
-        return False
-    return True
+        return None
+    return values
 
 
 def _note_file(configuration: Configuration, file: Path, written: Written) -> None:
