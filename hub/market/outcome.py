@@ -3,9 +3,11 @@
 Label in training and score in the hub are this one code.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from hub.market.trailing import Column, trailing_mean
+from hub.market.trailing import Column, change, trailing_sums
 
 HORIZONS = (5, 10, 30)
 """Minutes ahead."""
@@ -15,20 +17,25 @@ LEAST_VOLATILITY = 2e-5
 
 
 def log_returns(close: Column) -> Column:
-    """Log return of each minute on the one before; the first is 0."""
-    logs = np.log(close)
-    return np.diff(logs, prepend=logs[:1])
+    """Log return of each minute on the one before; NaN for the first, which has none."""
+    return change(np.log(close))
 
 
 def volatility(returns: Column, minutes: int = VOLATILITY_MINUTES) -> Column:
     """Root mean square of the last `minutes` one-minute log returns; NaN before there are as many."""
-    return np.maximum(np.sqrt(trailing_mean(returns * returns, minutes)), LEAST_VOLATILITY)
+    return volatilities(returns, (minutes,))[0]
 
 
-def outcomes(close: Column, horizons: tuple[int, ...] = HORIZONS) -> Column:
+def volatilities(returns: Column, spans: Sequence[int]) -> list[Column]:
+    """`volatility` over each of several spans, each a multiple of the one before it."""
+    sums = trailing_sums(returns * returns, spans)
+    return [np.maximum(np.sqrt(total / span), LEAST_VOLATILITY) for total, span in zip(sums, spans, strict=True)]
+
+
+def outcomes(close: Column, horizons: Sequence[int] = HORIZONS) -> Column:
     """Log return over each horizon ahead, [rows, horizons]; NaN where the stretch ends first."""
     logs = np.log(close)
     ahead = np.full((len(close), len(horizons)), np.nan)
     for column, horizon in enumerate(horizons):
-        ahead[:-horizon or None, column][: max(0, len(close) - horizon)] = logs[horizon:] - logs[:-horizon]
+        ahead[:-horizon, column] = logs[horizon:] - logs[:-horizon]
     return ahead

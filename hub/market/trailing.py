@@ -1,105 +1,109 @@
-"""Sums, extremes and weighted means over each row's last minutes, whole columns at a time.
+"""Sums, extremes, spreads and weighted means over each row's last minutes, whole columns at a time.
 
-No running total: a row's value comes from its own window alone, so a million rows drift no further than one, and the last row
-computed from just its look-back equals the same row computed from all of history (to rounding).
+A window is put together from two windows half as long, those from halves again; nothing is carried from row to row. So a row is made of
+its own window alone, always in the same order: it is the same to the bit whether an hour or ten years came before it, a million rows
+drift no further than one, and what is not a number spoils no row whose window does not hold it.
 """
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Column = NDArray[np.float64]
 
+FORGOTTEN = 1e-8
+"""An exponential mean ends where all that is older weighs less than this."""
+
+
+def change(x: Column, span: int = 1) -> Column:
+    """Difference of each row and the one `span` before; NaN for the first `span` rows."""
+    return _joined(np.subtract, x, x, span)
+
 
 def trailing_sum(x: Column, n: int) -> Column:
     """Sum of each row and the n - 1 before it; NaN for the first n - 1 rows."""
-    return _over_blocks(np.add, x, n)
+    return _in_a_row(np.add, x, n)
 
 
-def trailing_mean(x: Column, n: int) -> Column:
-    """Mean of each row and the n - 1 before it; NaN for the first n - 1 rows."""
-    return _over_blocks(np.add, x, n) / n
+def trailing_sums(x: Column, spans: Sequence[int]) -> list[Column]:
+    """`trailing_sum` over each of several spans, each a multiple of the one before it and made of its windows."""
+    return _over_each(np.add, x, spans)
 
 
-def trailing_max(x: Column, n: int) -> Column:
-    """Greatest of each row and the n - 1 before it; NaN for the first n - 1 rows."""
-    return _over_blocks(np.maximum, x, n)
+def trailing_maxima(x: Column, spans: Sequence[int]) -> list[Column]:
+    """Greatest of each row and those before it, over spans as in `trailing_sums`."""
+    return _over_each(np.maximum, x, spans)
 
 
-def trailing_min(x: Column, n: int) -> Column:
-    """Smallest of each row and the n - 1 before it; NaN for the first n - 1 rows."""
-    return _over_blocks(np.minimum, x, n)
+def trailing_minima(x: Column, spans: Sequence[int]) -> list[Column]:
+    """Smallest of each row and those before it, over spans as in `trailing_sums`."""
+    return _over_each(np.minimum, x, spans)
 
 
-def trailing_deviation(x: Column, n: int) -> Column:
-    """Population standard deviation of each row and the n - 1 before it; NaN for the first n - 1 rows.
+def trailing_spread(x: Column, n: int) -> tuple[Column, Column]:
+    """Mean and population standard deviation of each row and the n - 1 before it; NaN for the first n - 1 rows.
 
-    Both blocks of a window are measured from their own first value and then joined (Chan, Golub & LeVeque 1979): no cancellation.
+    Squares of differences between halves are added up (Chan, Golub & LeVeque 1979), never squares of prices: no cancellation.
     """
-    out = np.full(len(x), np.nan)
-    if len(x) < n:
-        return out
-    blocks = _in_blocks(x, n)
-    first = blocks[:, :1]
-    off = blocks - first
-    sums, squares = np.cumsum(off, axis=1), np.cumsum(off * off, axis=1)
-    older = _piece((sums[:, -1:] - sums + off, squares[:, -1:] - squares + off * off), np.arange(n, 0, -1.0), first, slice(0, len(x) - n + 1))
-    newer = _piece((sums, squares), np.arange(1.0, n + 1.0), first, slice(n - 1, len(x)))
-    apart = older[0] - newer[0]
-    joined = older[1] + newer[1] + apart * apart * (newer[2] * (n - newer[2]) / n)
-    whole = newer[2] == n
-    out[n - 1 :] = np.sqrt(np.maximum(np.where(whole, newer[1], joined), 0.0) / n)
+    mean, squares, rows = x, np.zeros(len(x)), 1
+    for odd in _bits_below_the_first(n):
+        mean, squares = _pooled((mean, squares, rows), (mean, squares, rows))
+        rows *= 2
+        if odd:
+            mean, squares = _pooled((mean, squares, rows), (x, np.zeros(len(x)), 1))
+            rows += 1
+    return mean, np.sqrt(squares / n)
+
+
+def exponential_mean(x: Column, alpha: float) -> Column:
+    """Mean with weights (1 - alpha)**age, from the newest row back to where FORGOTTEN is left; NaN until a row has as many."""
+    kept, taps, total = 1.0 - alpha, 1, x
+    while kept**taps > FORGOTTEN:
+        total = _joined(np.add, total, total * kept**taps, taps)
+        taps *= 2
+    return total * (alpha / (1.0 - kept**taps))
+
+
+def _joined(combine: np.ufunc, newer: Column, older: Column, ago: int) -> Column:
+    """Each row of `newer` combined with the row of `older` that many rows before it; NaN where there is none."""
+    out = np.empty(len(newer))
+    out[:ago] = np.nan
+    combine(newer[ago:], older[:-ago], out=out[ago:])
     return out
 
 
-def _piece(sums: tuple[Column, Column], counts: Column, first: Column, rows: slice) -> tuple[Column, Column, Column]:
-    """Mean, sum of squared deviations from it, and count of one part of each window."""
-    total, squares = sums
-    mean = (first + total / counts).reshape(-1)[rows]
-    return mean, (squares - total * total / counts).reshape(-1)[rows], np.broadcast_to(counts, total.shape).reshape(-1)[rows]
+def _in_a_row(combine: np.ufunc, x: Column, times: int, rows: int = 1) -> Column:
+    """So many windows of x, each `rows` long, one after the other as one window."""
+    window, length = x, rows
+    for odd in _bits_below_the_first(times):
+        window = _joined(combine, window, window, length)
+        length *= 2
+        if odd:
+            window = _joined(combine, window, x, length)
+            length += rows
+    return window
 
 
-def exponential_mean(x: Column, alpha: float, n: int) -> Column:
-    """Exponentially weighted mean of the last n rows, weight alpha * (1 - alpha)**age, scaled to sum to 1; NaN for the first n - 1 rows."""
-    if len(x) < n:
-        return np.full(len(x), np.nan)
-    blocks = _in_blocks(x, n)
-    same, before = _toeplitz(alpha, n)
-    means = blocks @ same
-    means[1:] += blocks[:-1] @ before
-    means = means.reshape(-1)[: len(x)]
-    means[: n - 1] = np.nan
-    return means
+def _over_each(combine: np.ufunc, x: Column, spans: Sequence[int]) -> list[Column]:
+    found, window, rows = [], x, 1
+    for span in spans:
+        times, rest = divmod(span, rows)
+        if rest:
+            raise ValueError(f"a span of {span} is not made of whole spans of {rows}: name spans that are multiples of the one before")
+        window, rows = _in_a_row(combine, window, times, rows), span
+        found.append(window)
+    return found
 
 
-def _over_blocks(combine: np.ufunc, x: Column, n: int) -> Column:
-    """Every window of n spans at most two blocks of n: the end of one and the beginning of the next (van Herk 1992, Gil & Werman 1993)."""
-    out = np.full(len(x), np.nan)
-    if len(x) < n:
-        return out
-    blocks = _in_blocks(x, n)
-    begun = combine.accumulate(blocks, axis=1).reshape(-1)
-    left = combine.accumulate(blocks[:, ::-1], axis=1)[:, ::-1]
-    if combine is np.add:
-        left = left.copy()
-        left[:, 0] = 0.0  # a window that is a whole block has it all in `begun`
-    combine(left.reshape(-1)[: len(x) - n + 1], begun[n - 1 : len(x)], out=out[n - 1 :])
-    return out
+def _pooled(newer: tuple[Column, Column, int], older: tuple[Column, Column, int]) -> tuple[Column, Column]:
+    """Mean and sum of squared deviations of two windows as one, the older ending where the newer begins."""
+    rows, ago = newer[2] + older[2], newer[2]
+    apart = _joined(np.subtract, newer[0], older[0], ago)
+    mean = newer[0] - apart * (older[2] / rows)
+    return mean, _joined(np.add, newer[1], older[1], ago) + apart * apart * (newer[2] * older[2] / rows)
 
 
-def _in_blocks(x: Column, n: int) -> Column:
-    padded = np.zeros(-(-len(x) // n) * n)
-    padded[: len(x)] = x
-    return padded.reshape(-1, n)
-
-
-@lru_cache(maxsize=32)
-def _toeplitz(alpha: float, n: int) -> tuple[Column, Column]:
-    """The filter as two matrices: what a row takes from its own block, and from the one before."""
-    weights = alpha * (1.0 - alpha) ** np.arange(n)
-    weights /= weights.sum()
-    age = np.arange(n)[None, :] - np.arange(n)[:, None]
-    same = np.where(age >= 0, weights[age % n], 0.0)
-    before = np.where(age < 0, weights[age % n], 0.0)
-    return same, before
+def _bits_below_the_first(n: int) -> list[bool]:
+    """How to reach n from 1: double each time, and add one where it says so."""
+    return [bit == "1" for bit in f"{n:b}"[1:]]
