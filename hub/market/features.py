@@ -5,6 +5,7 @@ A row needs LOOK_BACK minutes and no more; the first LOOK_BACK - 1 rows of a str
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -218,6 +219,11 @@ def _refuse(bars: BarColumns) -> None:
         raise ValueError("among the volumes is one below 0")
 
 
+def feature_hash(names: Sequence[str], formulas: int) -> str:
+    """Of what a row is: a model made for one hash is never fed rows of another."""
+    return hashlib.sha256(f"{formulas}:{','.join(names)}".encode()).hexdigest()
+
+
 def _names() -> tuple[str, ...]:
     nothing = np.empty(0)
     return tuple(feature_columns(BarColumns(np.empty(0, np.int64), nothing, nothing, nothing, nothing, nothing, nothing)))
@@ -225,4 +231,4 @@ def _names() -> tuple[str, ...]:
 
 FEATURES = _names()
 """The feature set: names in order. A model carries them, and their hash."""
-FEATURE_HASH = hashlib.sha256(f"{FORMULAS}:{','.join(FEATURES)}".encode()).hexdigest()
+FEATURE_HASH = feature_hash(FEATURES, FORMULAS)
