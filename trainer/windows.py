@@ -42,7 +42,8 @@ class Windows:
 
     def at_ends(self, columns: Sequence[NDArray[Number]]) -> NDArray[Number]:
         """What another column of each stretch, such as its open times, says in the rows in which windows end, [windows]."""
-        return np.concatenate(columns)[self._ends]
+        found: NDArray[Number] = np.concatenate(columns)[self._ends]
+        return found
 
     def gather(self, chosen: Index) -> tuple[Features, Labels]:
         """Windows [len(chosen), window, f] and labels [len(chosen), h] of the windows with these numbers, each in one piece of memory."""
