@@ -30,18 +30,12 @@ def make_keys(folder: Path) -> KeyPair:
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     open_key = key.public_key()
     text = open_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if there := [str(file) for file in (private, public) if file.exists()]:
+        raise HubError(f"{' and '.join(there)}: a key is never overwritten; move it away, or choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_new(private, secret, 0o600)
-        try:
-            _write_new(public, text, 0o644)
-        except OSError:
-            private.unlink()
-            raise
-    except FileExistsError as error:
-        raise HubError(
-            f"{error.filename}: is there already and is never overwritten; move it away, or choose another folder with --out"
-        ) from error
+        _write_new(public, text, 0o644)
     except OSError as error:
         raise HubError(f"{error.filename or folder}: cannot be written: {error.strerror}; choose another folder with --out") from error
     return KeyPair(private, public, key_id(open_key.public_bytes_raw()))
