@@ -48,7 +48,7 @@ class Windows:
     def gather(self, chosen: Index) -> tuple[Features, Labels]:
         """Windows [len(chosen), window, f] and labels [len(chosen), h] of the windows with these numbers, each in one piece of memory."""
         ends = self._ends[chosen]
-        return self._views[ends - (self.window - 1)].reshape(len(ends), self.window, -1), self._labels[ends]
+        return self._views[ends - (self.window - 1)].reshape(len(ends), self.window, self._rows.shape[1]), self._labels[ends]
 
     def batches(self, chosen: Index, size: int, rng: np.random.Generator | None = None) -> Iterator[tuple[Features, Labels]]:
         """`chosen` in batches of `size`, the last one smaller; in a new order each time where there is an `rng`, else as they stand."""
