@@ -84,7 +84,8 @@ class _Reader:
         self._found.faults.update(rows.counts())
         self._found.rejects += rows.named(SHOWN - len(self._found.rejects))
         if "source" in rows.cells.column_names:
-            self._found.sources.update(rows.cells["source"].filter(pa.array(rows.good)).to_pylist())
+            counted = pc.value_counts(rows.cells["source"].filter(pa.array(rows.good)))
+            self._found.sources.update({source["values"]: source["counts"] for source in counted.to_pylist()})
         self._parts.append(Minutes(times[rows.good], values[:, rows.good]))
 
     def result(self) -> Reading:
@@ -94,6 +95,7 @@ class _Reader:
         values = np.concatenate([part.values for part in self._parts], axis=1)
         found.unsorted = int(np.sum(times[1:] < np.maximum.accumulate(times)[:-1]))
         found.minutes, found.duplicates, found.revisions = _each_once(times, values)
+        found.rejects.sort()
         apart = np.diff(found.minutes.times)
         if len(apart) >= FEW and apart.min() > MINUTE_MS:
             raise UnusableFile(
