@@ -10,6 +10,7 @@ BARS = """"bar" WHERE "interval" = '1m' AND "symbol" =~ /^${symbol:regex}$/ AND 
 DAYS = """"bar" WHERE "interval" = '1d' AND "symbol" =~ /^${symbol:regex}$/ AND $timeFilter"""
 MISSING = f'SELECT 60 - "n" AS "missing" FROM (SELECT count("close") AS "n" FROM {BARS} GROUP BY time(1h) fill(0))'
 NONE = "no bars yet: the first comes within two minutes"
+NO_HOUR = "no whole hour yet"
 NO_DAYS = "no daily bars yet: the first is made after midnight UTC"
 
 
@@ -37,7 +38,7 @@ def market() -> Dashboard:
             .with_target(house.ask_rows(f'SELECT last("close") AS "close" FROM {BARS}'))
         )
         .with_panel(
-            house.figure("Minutes missing", "In the whole hours of the time shown: 60 less the bars of each.", (4, 4), NONE)
+            house.figure("Minutes missing", "In the whole hours of the time shown: 60 less the bars of each.", (4, 4), NO_HOUR)
             .unit(house.NUMBER)
             .decimals(0)
             .thresholds(house.steps(house.GREEN, (1, house.ORANGE), (60, house.RED)))
@@ -86,7 +87,7 @@ def market() -> Dashboard:
             .with_target(house.ask(f'SELECT sum("trades") AS "trades" FROM {BARS} GROUP BY time($__interval) fill(none)'))
         )
         .with_panel(
-            house.columns("Minutes missing, by the hour", "60 less the bars that are there; whole hours only.", (12, 7), NONE)
+            house.columns("Minutes missing, by the hour", "60 less the bars that are there; whole hours only.", (12, 7), NO_HOUR)
             .unit(house.NUMBER)
             .decimals(0)
             .max(60)

@@ -26,7 +26,9 @@ BOARDS: dict[str, Callable[[], Dashboard]] = {
 def rendered(board: Dashboard) -> str:
     """The board's JSON text, the same at every run."""
     content: dict[str, Any] = json.loads(JSONEncoder().encode(board.build()))
+    content.pop("style", None)
     content["annotations"] = {"list": []}
+    content.setdefault("templating", {}).setdefault("list", [])
     for number, panel in enumerate(content["panels"], 1):
         panel["id"] = number
         panel.pop("repeatDirection", None)
@@ -34,7 +36,7 @@ def rendered(board: Dashboard) -> str:
             panel["options"] = {}
         for letter, target in zip(ascii_uppercase, panel.get("targets", []), strict=False):
             target["refId"] = letter
-    for variable in content.get("templating", {}).get("list", []):
+    for variable in content["templating"]["list"]:
         for name in ("id", "auto", "auto_min", "auto_count"):
             variable.pop(name, None)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
