@@ -31,7 +31,8 @@ def rendered(board: Dashboard) -> str:
     content.setdefault("templating", {}).setdefault("list", [])
     for number, panel in enumerate(content["panels"], 1):
         panel["id"] = number
-        panel.pop("repeatDirection", None)
+        for name in ("repeatDirection", "transparent", "transformations"):
+            panel.pop(name, None)
         if panel.get("options", {}) is None:
             panel["options"] = {}
         for letter, target in zip(ascii_uppercase, panel.get("targets", []), strict=False):

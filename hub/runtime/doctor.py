@@ -41,6 +41,7 @@ async def examine(configuration: Configuration) -> list[Finding]:
     findings += await asyncio.to_thread(lambda: list(_store(configuration.data_dir)))
     findings.append(await _broker(configuration))
     findings += await _exchange(configuration)
+    findings += await asyncio.to_thread(lambda: list(_grafana(configuration)))
     await asyncio.gather(*(member.leave() for member in members))
     return findings
 
@@ -101,3 +102,21 @@ async def _exchange(configuration: Configuration) -> list[Finding]:
     if answer.status_code == 451:
         return [Finding("exchange", False, f"{base_url} is blocked in your country; choose another plugins.collector.source")]
     return [Finding("exchange", answer.is_success, f"{base_url} answers with HTTP {answer.status_code}")]
+
+
+def _grafana(configuration: Configuration) -> Iterator[Finding]:
+    """Only where there is a token: nobody needs a Grafana."""
+    settings = configuration.settings.grafana
+    if settings.token is None:
+        return
+    from hub.runtime.grafana import Grafana
+
+    grafana = Grafana(settings.url, settings.token.get_secret_value())
+    try:
+        version = ".".join(map(str, grafana.version()))
+        there = grafana.find("/dashboards/uid/tickerml-health", "dashboards:read")
+    except HubError as error:
+        yield Finding("grafana", False, str(error), needed=False)
+    else:
+        boards = "the boards are there" if there else "the boards are not there; type: hub grafana push"
+        yield Finding("grafana", there is not None, f"{settings.url} answers, version {version}; {boards}", needed=False)
