@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBIAN := mosquitto openssl strace
 
-.PHONY: help setup servers demo run test check bench torture lock clean
+.PHONY: help setup servers demo run test check bench torture dashboards lock clean
 
 help:
 	@echo "make demo | run | test | check | bench | torture"
@@ -43,6 +43,10 @@ check: setup
 
 bench: setup servers
 	PYTHONPATH=. $(BIN)/python bench/bus.py
+
+# The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
+dashboards: setup
+	$(BIN)/python -m grafana.boards
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
