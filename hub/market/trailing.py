@@ -101,7 +101,10 @@ def _pooled(newer: tuple[Column, Column, int], older: tuple[Column, Column, int]
     rows, ago = newer[2] + older[2], newer[2]
     apart = _joined(np.subtract, newer[0], older[0], ago)
     mean = newer[0] - apart * (older[2] / rows)
-    return mean, _joined(np.add, newer[1], older[1], ago) + apart * apart * (newer[2] * older[2] / rows)
+    apart *= apart
+    apart *= newer[2] * older[2] / rows
+    apart += _joined(np.add, newer[1], older[1], ago)
+    return mean, apart
 
 
 def _bits_below_the_first(n: int) -> list[bool]:
