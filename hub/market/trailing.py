@@ -58,11 +58,13 @@ def trailing_spread(x: Column, n: int) -> tuple[Column, Column]:
 
 def exponential_mean(x: Column, alpha: float) -> Column:
     """Mean with weights (1 - alpha)**age, from the newest row back to where FORGOTTEN is left; NaN until a row has as many."""
-    kept, taps, total = 1.0 - alpha, 1, x
+    kept, taps, total = 1.0 - alpha, 1, x.copy()
     while kept**taps > FORGOTTEN:
-        total = _joined(np.add, total, total * kept**taps, taps)
+        total[taps:] += total[:-taps] * kept**taps
+        total[:taps] = np.nan
         taps *= 2
-    return total * (alpha / (1.0 - kept**taps))
+    total *= alpha / (1.0 - kept**taps)
+    return total
 
 
 def _joined(combine: np.ufunc, newer: Column, older: Column, ago: int) -> Column:
