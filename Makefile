@@ -43,6 +43,7 @@ check: setup
 
 bench: setup servers
 	PYTHONPATH=. $(BIN)/python bench/bus.py
+	PYTHONPATH=. $(BIN)/python bench/windows.py
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
