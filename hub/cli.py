@@ -14,8 +14,8 @@ from hub.console import call, symbol_named, time_given
 from hub.errors import CheckFailed
 
 if TYPE_CHECKING:
+    from hub.configuration import Configuration
     from hub.runtime.store import SqliteStore
-    from hub.settings import Configuration
 
 app = typer.Typer(name="hub", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 bars = typer.Typer(no_args_is_help=True, help="Bars on disk: export, gaps, backfill.")
@@ -77,9 +77,9 @@ def doctor(as_json: AsJson = False) -> None:
     """Check configuration, disk, store, broker and exchange: one line each, with the fix."""
     import asyncio
 
-    from hub.runtime.doctor import examine
+    from hub.runtime.doctor import examine_now
 
-    findings = asyncio.run(examine(_configuration()))
+    findings = asyncio.run(examine_now(_configuration(check=False)))
     if as_json:
         print(json.dumps([vars(finding) for finding in findings]))
     else:
@@ -128,7 +128,7 @@ def graph() -> None:
 @plugins.command("list")
 def list_plugins(as_json: AsJson = False) -> None:
     """What could run, where it comes from, and what the configuration lets run."""
-    from hub.runtime.plugins import offers
+    from hub.runtime.offers import offers
 
     configuration = _configuration()
     rows = [
@@ -187,13 +187,14 @@ def main() -> None:
     call(app)
 
 
-def _configuration(*, logs: bool = False) -> "Configuration":
-    from hub.settings import load_configuration
+def _configuration(*, logs: bool = False, check: bool = True) -> "Configuration":
+    """`logs`: the command runs plugins, which add their problems before it is refused. `check`: refuse it here."""
+    from hub.configuration import load_configuration
 
     configuration = load_configuration(_chosen.get("config"))
     if logs:
         _logs(configuration)
-    elif configuration.problems and "doctor" not in sys.argv:
+    elif check:
         configuration.raise_problems()
     return configuration
 

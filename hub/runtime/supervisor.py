@@ -6,24 +6,50 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from hub.clock import Clock
+from hub.clock import Clock, SystemClock
 from hub.errors import HubError, PermanentError, SettingsError, TransientError
 from hub.flow import Flow, Kinds, Sink, Source, Transform
-from hub.messages import Message, PluginState
-from hub.runtime.plugins import describe
-from hub.runtime.recorder import Recorder
+from hub.messages import Message
+from hub.runtime.patience import Allowance, asked_wait
+from hub.runtime.streams import batch_of, iterate
+from hub.runtime.watch import PluginWatch
+from hub.runtime.words import DescribedError, describe, reason_of
 
 LONGEST_WAIT = 60.0
 HEALTHY_AFTER = 60.0
 WRITE_DEADLINE = 120.0
-_BADNESS = ("stopped", "running", "stale", "retrying", "failed")
+MOST_OUTPUTS = 1_000
+"""Messages that a transform may make of one."""
 
 
 class Subscriptions(Protocol):
     """Where live messages come from: the bus, or a fake of it."""
 
     def subscribe(self, kinds: Kinds) -> Any:
-        """An asynchronous iterator of messages of these kinds."""
+        """An asynchronous iterator of messages of these kinds, with `close()`."""
+
+
+class Recording(Protocol):
+    """The way to disk: the recorder, or a fake of it."""
+
+    @property
+    def edition(self) -> int:
+        """Grows with every commit."""
+
+    async def record(self, messages: Sequence[Message]) -> None:
+        """Returns once the messages are on disk; TransientError if they cannot be now."""
+
+    async def facts_after(self, seq: int, kinds: Kinds, limit: int) -> list[tuple[int, Message]]:
+        """Up to `limit` facts of these kinds that are newer than `seq`, in order."""
+
+    async def cursor(self, name: str) -> int:
+        """How far the reader of that name has come."""
+
+    async def move_cursor(self, name: str, seq: int) -> None:
+        """Remember on disk how far it has come; TransientError if that cannot be now."""
+
+    async def wait_for_news(self, edition: int) -> None:
+        """Returns when something may have been recorded since `edition`."""
 
 
 def backoff(failures: int) -> float:
@@ -31,50 +57,29 @@ def backoff(failures: int) -> float:
     return min(LONGEST_WAIT, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
 
 
-class PluginWatch:
-    """The state of one plugin: the worst of its flows, announced whenever it changes."""
-
-    def __init__(self, name: str, clock: Clock, announce: Callable[[PluginState], None]) -> None:
-        self.name = name
-        self.restarts = 0
-        self._clock = clock
-        self._announce = announce
-        self._flows: dict[str, tuple[str, str | None]] = {}
-        self.state = PluginState(name=name, state="stopped", since=clock.now())
-
-    def report(self, flow: str, state: str, error: str | None = None) -> None:
-        """One of its flows is now in this state."""
-        self._flows[flow] = (state, error)
-        worst, reason = max(self._flows.values(), key=lambda entry: _BADNESS.index(entry[0]))
-        if (worst, reason, self.restarts) != (self.state.state, self.state.error, self.state.restarts):
-            since = self.state.since if worst == self.state.state else self._clock.now()
-            self.state = PluginState.model_validate(
-                {"name": self.name, "state": worst, "since": since, "error": reason, "restarts": self.restarts}
-            )
-            self._announce(self.state)
-
-
 class Supervisor:
     """Keeps flows running until it is cancelled."""
 
-    def __init__(self, clock: Clock, recorder: Recorder, bus: Subscriptions) -> None:
+    def __init__(self, clock: Clock, recorder: Recording, bus: Subscriptions, *, machine: Clock | None = None) -> None:
+        """`machine` meters floods: real seconds, unless a test hurries them."""
         self._clock = clock
         self._recorder = recorder
         self._bus = bus
+        self._machine = machine or SystemClock()
 
     async def keep_running(self, flow: Flow, watch: PluginWatch, log: Any) -> None:
         """Run one flow for ever; returns only when it failed for good."""
-        run = FlowRun(flow, watch, log.bind(flow=flow.name), self._clock, self._recorder, self._bus)
+        run = FlowRun(flow, watch, log.bind(flow=flow.name), self._clock, self._recorder, self._bus, Allowance(self._machine))
         failures = 0
+        watch.report(flow.name, "running")
         while True:
             begun = self._clock.monotonic()
             try:
-                watch.report(flow.name, "running") if not failures else None
                 await run.once()
                 problem: BaseException = TransientError("ended by itself")
             except (PermanentError, SettingsError) as error:
-                run.log.error("failed for good", reason=str(error))
-                watch.report(flow.name, "failed", str(error))
+                run.log.error("failed for good", reason=reason_of(error))
+                watch.report(flow.name, "failed", reason_of(error))
                 return
             except BaseException as error:  # SystemExit too: nothing that a plugin raises may end the hub
                 if _is_our_own_cancellation(error):
@@ -89,90 +94,106 @@ class Supervisor:
 class FlowRun:
     """One flow at work."""
 
-    def __init__(self, flow: Flow, watch: PluginWatch, log: Any, clock: Clock, recorder: Recorder, bus: Subscriptions) -> None:
+    def __init__(
+        self, flow: Flow, watch: PluginWatch, log: Any, clock: Clock, recorder: Recording, bus: Subscriptions, allowance: Allowance
+    ) -> None:
         self.flow = flow
         self.watch = watch
         self.log = log
         self._clock = clock
         self._recorder = recorder
         self._bus = bus
-        self._last_item = clock.monotonic()
+        self._allowance = allowance
+        self._last_item = self._last_trouble = clock.monotonic()
+        self._waits = False
 
     async def once(self) -> None:
         """Run the flow until it ends or raises."""
-        if isinstance(self.flow, Source):
-            await self._run_source(self.flow)
-        elif isinstance(self.flow, Transform):
-            await self._run_transform(self.flow)
-        elif self.flow.durable:
-            await self._run_durable_sink(self.flow)
-        else:
-            await self._run_live_sink(self.flow)
+        self._last_item = self._clock.monotonic()
+        watching = asyncio.create_task(self._look_after())
+        try:
+            if isinstance(self.flow, Source):
+                await self._run_source(self.flow)
+            elif isinstance(self.flow, Transform):
+                await self._run_transform(self.flow)
+            elif self.flow.durable:
+                await self._run_durable_sink(self.flow)
+            else:
+                await self._run_live_sink(self.flow)
+        finally:
+            watching.cancel()
 
-    async def wait_after(self, problem: BaseException, failures: int) -> None:
+    async def wait_after(self, problem: BaseException, failures: int, *, counts: bool = True) -> None:
         """Say what went wrong, and wait before the next try: at least as long as the other side asked."""
         known = isinstance(problem, HubError)
-        text = str(problem) if known else describe(problem)
-        wait = max(backoff(failures), getattr(problem, "retry_after", None) or 0.0)
-        self.watch.restarts += 1
-        self.log.warning("trying again", reason=text, wait_s=round(wait, 1), exc_info=None if known else problem)
+        text = reason_of(problem) if known else describe(problem)
+        wait = max(backoff(failures), asked_wait(problem))
+        self.watch.restarts += counts
+        traced = None if known or isinstance(problem, DescribedError) else problem
+        self.log.warning("trying again", reason=text, wait_s=round(wait, 1), exc_info=traced)
         self.watch.report(self.flow.name, "retrying", text)
-        await self._clock.sleep(wait)
+        self._waits = True
+        try:
+            await self._clock.sleep(wait)
+        finally:
+            self._waits = False
+            self._last_trouble = self._clock.monotonic()
+
+    async def _look_after(self) -> None:
+        """Turn the state to stale where nothing comes, and back to running where nothing has gone wrong for a minute."""
+        stale_after = self.flow.stale_after.total_seconds() if isinstance(self.flow, Source) and self.flow.stale_after else None
+        while True:
+            await self._clock.sleep(min(HEALTHY_AFTER, stale_after or HEALTHY_AFTER) / 4)
+            now, state = self._clock.monotonic(), self.watch.state_of(self.flow.name)
+            if state == "retrying" and not self._waits and now - self._last_trouble >= HEALTHY_AFTER:
+                state = "running"
+                self.watch.report(self.flow.name, state)
+            silent = now - self._last_item
+            if state == "running" and stale_after is not None and silent > stale_after:
+                self.log.warning("stale", silent_s=round(silent))
+                self.watch.report(self.flow.name, "stale", f"nothing new for {round(silent)} s")
+
+    def _well(self) -> None:
+        self._last_item = self._clock.monotonic()
+        self.watch.report(self.flow.name, "running")
 
     async def _run_source(self, source: Source) -> None:
-        self._last_item = self._clock.monotonic()
-        stale = asyncio.create_task(self._watch_for_staleness(source)) if source.stale_after else None
-        try:
-            async with aclosing(_iterate(source.stream())) as stream:
-                async for item in stream:
-                    batch = [item] if isinstance(item, Message) else list(item)
-                    _check_produced(source, batch)
-                    await self._record(batch)
-                    self._last_item = self._clock.monotonic()
-                    self.watch.report(source.name, "running")
-        finally:
-            if stale:
-                stale.cancel()
-
-    async def _watch_for_staleness(self, source: Source) -> None:
-        patience = source.stale_after.total_seconds() if source.stale_after else 0.0
-        while True:
-            await self._clock.sleep(patience / 4)
-            silent = self._clock.monotonic() - self._last_item
-            if silent > patience and self.watch.state.state == "running":
-                self.log.warning("stale", silent_s=round(silent))
-                self.watch.report(source.name, "stale", f"nothing new for {round(silent)} s")
+        async with aclosing(iterate(source.stream())) as stream:
+            async for item in stream:
+                await self._record(batch_of(source, item))
+                self._well()
 
     async def _run_transform(self, transform: Transform) -> None:
-        async with aclosing(_iterate(self._bus.subscribe(transform.consumes))) as arriving:
+        async with aclosing(iterate(self._bus.subscribe(transform.consumes))) as arriving:
             failures = 0
             async for message in arriving:
-                while True:
-                    problem = await self._apply(transform, message)
-                    if problem is None:
-                        failures = 0
-                        break
+                while (problem := await self._apply(transform, message)) is not None:
                     await self.wait_after(problem, failures)
                     failures += 1
                     if not isinstance(problem, TransientError):
                         break  # a bug: the same message would only meet it again
+                else:
+                    failures = 0
+                    self._well()
 
     async def _apply(self, transform: Transform, message: Message) -> BaseException | None:
+        """Make and record what the transform makes of one message, or say why there is nothing. PermanentError ends the flow."""
+        limit = transform.deadline.total_seconds()
         try:
-            async with asyncio.timeout(transform.deadline.total_seconds()), aclosing(_iterate(transform.apply(message))) as outputs:
-                made = [output async for output in outputs]
-        except PermanentError:
+            async with asyncio.timeout(limit) as time, aclosing(iterate(transform.apply(message))) as outputs:
+                made: list[Message] = []
+                async for output in outputs:
+                    made += batch_of(transform, [output])
+                    if len(made) > MOST_OUTPUTS:
+                        raise ValueError(f"made more than {MOST_OUTPUTS} messages of one")
+            if made:
+                await self._record(made)
+        except (PermanentError, SettingsError):
             raise
-        except TimeoutError:
-            return RuntimeError(f"gave no result within {transform.deadline.total_seconds():g} s")
         except BaseException as error:
             if _is_our_own_cancellation(error):
                 raise
-            return error
-        _check_produced(transform, made)
-        if made:
-            await self._record(made)
-        self.watch.report(transform.name, "running")
+            return RuntimeError(f"gave no result within {limit:g} s") if time.expired() and isinstance(error, TimeoutError) else error
         return None
 
     async def _run_durable_sink(self, sink: Sink) -> None:
@@ -186,55 +207,42 @@ class FlowRun:
                 continue
             await self._write(sink, [message for _, message in facts])
             seq = facts[-1][0]
-            await self._recorder.move_cursor(name, seq)
-            self.watch.report(sink.name, "running")
+            await self._hold(lambda reached=seq: self._recorder.move_cursor(name, reached))  # type: ignore[misc]
+            self._well()
 
     async def _run_live_sink(self, sink: Sink) -> None:
-        async with aclosing(_iterate(self._bus.subscribe(sink.consumes))) as arriving:
+        async with aclosing(iterate(self._bus.subscribe(sink.consumes))) as arriving:
             async for message in arriving:
                 await self._write(sink, [message])
-                self.watch.report(sink.name, "running")
+                self._well()
 
     async def _write(self, sink: Sink, batch: Sequence[Message]) -> None:
+        time = asyncio.timeout(WRITE_DEADLINE)
         try:
-            async with asyncio.timeout(WRITE_DEADLINE):
+            async with time:
                 await sink.write(batch)
         except TimeoutError as error:
-            raise TransientError(f"did not take {len(batch)} messages within {WRITE_DEADLINE:g} s") from error
+            if time.expired():
+                raise TransientError(f"did not take {len(batch)} messages within {WRITE_DEADLINE:g} s") from error
+            raise
 
     async def _record(self, batch: Sequence[Message]) -> None:
         """The batch is held, and nothing more is taken in, until it is on disk."""
+        if self._allowance.spent():
+            self.log.warning(f"floods the hub and is slowed down to {self._allowance.per_second} batches a second")
+        await self._allowance.take()
+        await self._hold(lambda: self._recorder.record(batch))
+
+    async def _hold(self, commit: Callable[[], Awaitable[None]]) -> None:
         failures = 0
         while True:
             try:
-                await self._recorder.record(batch)
+                await commit()
             except TransientError as error:
-                await self.wait_after(error, failures)
+                await self.wait_after(error, failures, counts=False)
                 failures += 1
             else:
                 return
-
-
-async def _iterate(stream: Any) -> Any:
-    """`stream` as an asynchronous generator; TypeError, in words, where it is none."""
-    if not hasattr(stream, "__aiter__"):
-        if isinstance(stream, Awaitable):
-            getattr(stream, "close", lambda: None)()
-        raise TypeError(f"must be an asynchronous generator (async def with yield), not {type(stream).__name__}")
-    iterator = stream.__aiter__()
-    try:
-        async for item in iterator:
-            yield item
-    finally:
-        if hasattr(iterator, "aclose"):
-            await iterator.aclose()
-
-
-def _check_produced(flow: Source | Transform, batch: Sequence[Any]) -> None:
-    for item in batch:
-        if not isinstance(item, flow.produces):
-            names = ", ".join(kind.__name__ for kind in flow.produces)
-            raise TypeError(f"{flow.name} says it produces {names}, but yielded {item!r:.200}")
 
 
 def _is_our_own_cancellation(error: BaseException) -> bool:
