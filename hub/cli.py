@@ -4,7 +4,6 @@ Imports stand inside the commands, so that `hub --help` is there at once.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -81,7 +81,7 @@ def fetch(
     """Fetch history straight from the exchange, with a progress bar; again, and only what is missing is asked for."""
     import asyncio
 
-    from hub.settings import load_configuration
+    from hub.configuration import load_configuration
     from trainer.fetch import fetch as bring
 
     configuration = load_configuration(_chosen.get("config"))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hub.clock import SystemClock
+from hub.configuration import Configuration
 from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Bar
@@ -15,7 +16,6 @@ from hub.runtime.backfill import backfill_now
 from hub.runtime.lineup import STORE_FILE
 from hub.runtime.logs import configure_logs
 from hub.runtime.store import SqliteStore
-from hub.settings import Configuration
 from trainer.intake import Intake, Origin
 from trainer.month import NUMBERS, Minutes
 from trainer.series import gaps_in
