@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(name="hub", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 bars = typer.Typer(no_args_is_help=True, help="Bars on disk: export, gaps, backfill.")
 plugins = typer.Typer(no_args_is_help=True, help="Plugins: what is there.")
+grafana = typer.Typer(no_args_is_help=True, help="Grafana: boards and alert rules.")
 app.add_typer(bars, name="bars")
 app.add_typer(plugins, name="plugins")
+app.add_typer(grafana, name="grafana")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 For = Annotated[str | None, typer.Option("--for", help="Stop after this long, such as 90s; otherwise run until stopped.")]
@@ -181,6 +183,20 @@ def backfill(days: Annotated[int, typer.Option(min=1, max=5000, help="How far ba
     asyncio.run(backfill_now(_configuration(logs=True), days))
 
 
+@grafana.command("push")
+def push_to_grafana() -> None:
+    """Bring folder, data sources, boards, contact points and alert rules into a running Grafana; what is so already stays."""
+    import os
+
+    from hub.runtime.grafana_push import push
+
+    changes = 0
+    for pushed in push(_configuration(), os.environ):
+        changes += pushed.did in {"created", "updated"}
+        print(f"{pushed.did:<10} {pushed.kind:<14} {pushed.name:<28} {pushed.note}".rstrip(), flush=True)
+    print(f"{changes} changed" if changes else "nothing to change")
+
+
 def main() -> None:
     """The console script."""
     call(app)
@@ -236,5 +252,7 @@ def _status_text(health: dict[str, Any]) -> str:
             f"symbol    {row['symbol']:<16} last bar {bar.get('open_time')} close {bar.get('close')};"
             f" {row['minutes_missing']} minutes missing in {row['gaps']} gaps"
         )
-    lines += [f"forwarder {row['name']:<16} {row['lag']} behind" for row in health["forwarders"]]
+    for row in health["forwarders"]:
+        since = f" for {row['lag_s'] / 60:.0f} min" if row["lag_s"] else ""
+        lines.append(f"forwarder {row['name']:<16} {row['lag']} behind{since}")
     return "\n".join(lines)

@@ -169,8 +169,8 @@ class GuestProcess:
 
 
 def _error_from(error: Line) -> Exception:
-    if error["class"] == "TransientError":
-        return TransientError(error["text"], retry_after=error.get("retry_after"))
     kind = getattr(errors, error["class"], DescribedError)
+    if issubclass(kind, TransientError):
+        return kind(error["text"], retry_after=error.get("retry_after"))
     made: Exception = kind(error["text"])
     return made

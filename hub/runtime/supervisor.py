@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
 from hub.clock import Clock, SystemClock
-from hub.errors import HubError, PermanentError, SettingsError, TransientError
+from hub.errors import Forgotten, HubError, PermanentError, SettingsError, TransientError
 from hub.flow import Flow, Kinds, Sink, Source, Transform
 from hub.messages import Message
+from hub.runtime.backlog import MEASURED_EVERY, Backlog
 from hub.runtime.patience import Allowance, asked_wait
 from hub.runtime.streams import batch_of, iterate
 from hub.runtime.watch import PluginWatch
@@ -48,6 +49,12 @@ class Recording(Protocol):
     async def move_cursor(self, name: str, seq: int) -> None:
         """Remember on disk how far it has come; TransientError if that cannot be now."""
 
+    async def last_seq(self) -> int:
+        """The newest fact's number."""
+
+    async def waiting(self, seq: int, kinds: Kinds) -> int:
+        """How many facts of these kinds are newer than `seq`."""
+
     async def wait_for_news(self, edition: int) -> None:
         """Returns when something may have been recorded since `edition`."""
 
@@ -60,20 +67,37 @@ def backoff(failures: int) -> float:
 class Supervisor:
     """Keeps flows running until it is cancelled."""
 
-    def __init__(self, clock: Clock, recorder: Recording, bus: Subscriptions, *, machine: Clock | None = None) -> None:
-        """`machine` meters floods: real seconds, unless a test hurries them."""
-        self._clock = clock
-        self._recorder = recorder
-        self._bus = bus
+    def __init__(
+        self,
+        clock: Clock,
+        recorder: Recording,
+        bus: Subscriptions,
+        *,
+        machine: Clock | None = None,
+        write_deadline: float = WRITE_DEADLINE,
+    ) -> None:
+        """`machine` meters floods: real seconds, unless a test hurries them. `write_deadline`: a sink's, in real seconds."""
+        self.clock = clock
+        self.recorder = recorder
+        self.bus = bus
+        self.write_deadline = write_deadline
         self._machine = machine or SystemClock()
 
     async def keep_running(self, flow: Flow, watch: PluginWatch, log: Any) -> None:
         """Run one flow for ever; returns only when it failed for good."""
-        run = FlowRun(flow, watch, log.bind(flow=flow.name), self._clock, self._recorder, self._bus, Allowance(self._machine))
-        failures = 0
+        run = FlowRun(self, flow, watch, log.bind(flow=flow.name), Allowance(self._machine))
+        telling = asyncio.create_task(run.tell_lag(run.backlog)) if run.backlog else None
+        try:
+            await self._start_again(run)
+        finally:
+            if telling:
+                telling.cancel()
+
+    async def _start_again(self, run: "FlowRun") -> None:
+        failures, flow, watch = 0, run.flow, run.watch
         watch.report(flow.name, "running")
         while True:
-            begun = self._clock.monotonic()
+            begun = self.clock.monotonic()
             try:
                 await run.once()
                 problem: BaseException = TransientError("ended by itself")
@@ -86,7 +110,7 @@ class Supervisor:
                     watch.report(flow.name, "stopped")
                     raise
                 problem = error
-            failures = 0 if self._clock.monotonic() - begun > HEALTHY_AFTER + LONGEST_WAIT else failures
+            failures = 0 if self.clock.monotonic() - begun > HEALTHY_AFTER + LONGEST_WAIT else failures
             await run.wait_after(problem, failures)
             failures += 1
 
@@ -94,18 +118,19 @@ class Supervisor:
 class FlowRun:
     """One flow at work."""
 
-    def __init__(
-        self, flow: Flow, watch: PluginWatch, log: Any, clock: Clock, recorder: Recording, bus: Subscriptions, allowance: Allowance
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, flow: Flow, watch: PluginWatch, log: Any, allowance: Allowance) -> None:
         self.flow = flow
         self.watch = watch
         self.log = log
-        self._clock = clock
-        self._recorder = recorder
-        self._bus = bus
+        self._clock = supervisor.clock
+        self._recorder = supervisor.recorder
+        self._bus = supervisor.bus
+        self._write_deadline = supervisor.write_deadline
         self._allowance = allowance
-        self._last_item = self._last_trouble = clock.monotonic()
+        self._last_item = self._last_trouble = self._clock.monotonic()
         self._waits = False
+        self._trouble: str | None = None
+        self.backlog = Backlog(flow.consumes, supervisor.recorder, supervisor.clock) if isinstance(flow, Sink) and flow.durable else None
 
     async def once(self) -> None:
         """Run the flow until it ends or raises."""
@@ -116,8 +141,8 @@ class FlowRun:
                 await self._run_source(self.flow)
             elif isinstance(self.flow, Transform):
                 await self._run_transform(self.flow)
-            elif self.flow.durable:
-                await self._run_durable_sink(self.flow)
+            elif self.backlog:
+                await self._run_durable_sink(self.flow, self.backlog)
             else:
                 await self._run_live_sink(self.flow)
         finally:
@@ -131,7 +156,11 @@ class FlowRun:
         self.watch.restarts += counts
         traced = None if known or isinstance(problem, DescribedError) else problem
         self.log.warning("trying again", reason=text, wait_s=round(wait, 1), exc_info=traced)
-        self.watch.report(self.flow.name, "retrying", text)
+        if self.backlog:
+            with suppress(TransientError):
+                await self.backlog.measure()
+        self._trouble = text
+        self._show("retrying", text)
         self._waits = True
         try:
             await self._clock.sleep(wait)
@@ -146,8 +175,8 @@ class FlowRun:
             await self._clock.sleep(min(HEALTHY_AFTER, stale_after or HEALTHY_AFTER) / 4)
             now, state = self._clock.monotonic(), self.watch.state_of(self.flow.name)
             if state == "retrying" and not self._waits and now - self._last_trouble >= HEALTHY_AFTER:
-                state = "running"
-                self.watch.report(self.flow.name, state)
+                state, self._trouble = "running", None
+                self._show(state, self._remark())
             silent = now - self._last_item
             if state == "running" and stale_after is not None and silent > stale_after:
                 self.log.warning("stale", silent_s=round(silent))
@@ -155,7 +184,31 @@ class FlowRun:
 
     def _well(self) -> None:
         self._last_item = self._clock.monotonic()
-        self.watch.report(self.flow.name, "running")
+        self._trouble = None
+        self._show("running", self._remark())
+
+    def _show(self, state: str, words: str | None) -> None:
+        """What the flow's state is now; a sink that is far behind is stale, whatever else it is."""
+        lag = self.backlog.lag if self.backlog else None
+        if lag and lag.stale:
+            state, words = "stale", ": ".join(filter(None, (f"{self.watch.name} is {lag.words}", words)))
+        self.watch.report(self.flow.name, state, words, lag)
+
+    def _remark(self) -> str | None:
+        try:
+            return self.flow.remark() if isinstance(self.flow, Sink) and self.flow.remark else None
+        except Exception as error:  # noqa: BLE001 - the plugin's: a broken remark must not stop the flow
+            return describe(error)
+
+    async def tell_lag(self, backlog: Backlog) -> None:
+        """Say once a minute how far a durable sink is behind, for ever."""
+        while True:
+            await self._clock.sleep(MEASURED_EVERY)
+            with suppress(TransientError):
+                if backlog.worth_telling:
+                    await backlog.measure()
+                    state = "retrying" if self._trouble else "running"
+                    self._show(state, self._trouble or self._remark())
 
     async def _run_source(self, source: Source) -> None:
         async with aclosing(iterate(source.stream())) as stream:
@@ -196,18 +249,26 @@ class FlowRun:
             return RuntimeError(f"gave no result within {limit:g} s") if time.expired() and isinstance(error, TimeoutError) else error
         return None
 
-    async def _run_durable_sink(self, sink: Sink) -> None:
+    async def _run_durable_sink(self, sink: Sink, backlog: Backlog) -> None:
         name = f"{self.watch.name}.{sink.name}"
-        seq = await self._recorder.cursor(name)
+        backlog.seq = await self._recorder.cursor(name)
         while True:
-            edition = self._recorder.edition
-            facts = await self._recorder.facts_after(seq, sink.consumes, sink.batch)
+            edition, newest = self._recorder.edition, await self._recorder.last_seq()
+            facts = await self._recorder.facts_after(backlog.seq, sink.consumes, sink.batch)
             if not facts:
+                backlog.seq = max(backlog.seq, newest)  # nothing of it up to there is for this sink: not looked through again
+                backlog.ends()
+                self._well()
                 await self._recorder.wait_for_news(edition)
                 continue
-            await self._write(sink, [message for _, message in facts])
-            seq = facts[-1][0]
-            await self._hold(lambda reached=seq: self._recorder.move_cursor(name, reached))  # type: ignore[misc]
+            backlog.begins()
+            try:
+                await self._write(sink, [message for _, message in facts])
+                backlog.seq = facts[-1][0]
+            except Forgotten as error:
+                self.log.warning("begins again with the oldest fact", reason=str(error))
+                backlog.seq = 0
+            await self._hold(lambda: self._recorder.move_cursor(name, backlog.seq))
             self._well()
 
     async def _run_live_sink(self, sink: Sink) -> None:
@@ -217,13 +278,13 @@ class FlowRun:
                 self._well()
 
     async def _write(self, sink: Sink, batch: Sequence[Message]) -> None:
-        time = asyncio.timeout(WRITE_DEADLINE)
+        time = asyncio.timeout(self._write_deadline)
         try:
             async with time:
                 await sink.write(batch)
         except TimeoutError as error:
             if time.expired():
-                raise TransientError(f"did not take {len(batch)} messages within {WRITE_DEADLINE:g} s") from error
+                raise TransientError(f"did not take {len(batch)} messages within {self._write_deadline:g} s") from error
             raise
 
     async def _record(self, batch: Sequence[Message]) -> None:
