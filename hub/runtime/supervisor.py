@@ -60,20 +60,29 @@ def backoff(failures: int) -> float:
 class Supervisor:
     """Keeps flows running until it is cancelled."""
 
-    def __init__(self, clock: Clock, recorder: Recording, bus: Subscriptions, *, machine: Clock | None = None) -> None:
-        """`machine` meters floods: real seconds, unless a test hurries them."""
-        self._clock = clock
-        self._recorder = recorder
-        self._bus = bus
+    def __init__(
+        self,
+        clock: Clock,
+        recorder: Recording,
+        bus: Subscriptions,
+        *,
+        machine: Clock | None = None,
+        write_deadline: float = WRITE_DEADLINE,
+    ) -> None:
+        """`machine` meters floods: real seconds, unless a test hurries them. `write_deadline`: a sink's, in real seconds."""
+        self.clock = clock
+        self.recorder = recorder
+        self.bus = bus
+        self.write_deadline = write_deadline
         self._machine = machine or SystemClock()
 
     async def keep_running(self, flow: Flow, watch: PluginWatch, log: Any) -> None:
         """Run one flow for ever; returns only when it failed for good."""
-        run = FlowRun(flow, watch, log.bind(flow=flow.name), self._clock, self._recorder, self._bus, Allowance(self._machine))
+        run = FlowRun(self, flow, watch, log.bind(flow=flow.name), Allowance(self._machine))
         failures = 0
         watch.report(flow.name, "running")
         while True:
-            begun = self._clock.monotonic()
+            begun = self.clock.monotonic()
             try:
                 await run.once()
                 problem: BaseException = TransientError("ended by itself")
@@ -86,7 +95,7 @@ class Supervisor:
                     watch.report(flow.name, "stopped")
                     raise
                 problem = error
-            failures = 0 if self._clock.monotonic() - begun > HEALTHY_AFTER + LONGEST_WAIT else failures
+            failures = 0 if self.clock.monotonic() - begun > HEALTHY_AFTER + LONGEST_WAIT else failures
             await run.wait_after(problem, failures)
             failures += 1
 
@@ -94,17 +103,16 @@ class Supervisor:
 class FlowRun:
     """One flow at work."""
 
-    def __init__(
-        self, flow: Flow, watch: PluginWatch, log: Any, clock: Clock, recorder: Recording, bus: Subscriptions, allowance: Allowance
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, flow: Flow, watch: PluginWatch, log: Any, allowance: Allowance) -> None:
         self.flow = flow
         self.watch = watch
         self.log = log
-        self._clock = clock
-        self._recorder = recorder
-        self._bus = bus
+        self._clock = supervisor.clock
+        self._recorder = supervisor.recorder
+        self._bus = supervisor.bus
+        self._write_deadline = supervisor.write_deadline
         self._allowance = allowance
-        self._last_item = self._last_trouble = clock.monotonic()
+        self._last_item = self._last_trouble = self._clock.monotonic()
         self._waits = False
 
     async def once(self) -> None:
@@ -217,13 +225,13 @@ class FlowRun:
                 self._well()
 
     async def _write(self, sink: Sink, batch: Sequence[Message]) -> None:
-        time = asyncio.timeout(WRITE_DEADLINE)
+        time = asyncio.timeout(self._write_deadline)
         try:
             async with time:
                 await sink.write(batch)
         except TimeoutError as error:
             if time.expired():
-                raise TransientError(f"did not take {len(batch)} messages within {WRITE_DEADLINE:g} s") from error
+                raise TransientError(f"did not take {len(batch)} messages within {self._write_deadline:g} s") from error
             raise
 
     async def _record(self, batch: Sequence[Message]) -> None:
