@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBIAN := mosquitto openssl strace
 
-.PHONY: help setup servers demo run test check bench torture lock clean
+.PHONY: help setup servers demo run test check bench torture dashboards lock clean
 
 help:
 	@echo "make demo | run | test | check | bench | torture"
@@ -44,9 +44,13 @@ check: setup
 bench: setup servers
 	PYTHONPATH=. $(BIN)/python bench/bus.py
 
+# The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
+dashboards: setup
+	$(BIN)/python -m grafana.boards
+
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --group dev --extra trainer pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

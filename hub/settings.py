@@ -146,6 +146,17 @@ class LogSettings(SettingsModel):
     """auto: text on a terminal, otherwise one JSON object a line."""
 
 
+class GrafanaSettings(SettingsModel):
+    """Where `hub grafana push` brings boards and alert rules."""
+
+    url: WebAddress = "http://localhost:3000"
+    token: SecretStr | None = None
+    """Of a service account with the role Admin."""
+    folder: Annotated[str, Field(min_length=1, max_length=100)] = "TickerML"
+    influxdb_url: WebAddress | None = None
+    """How Grafana itself reaches InfluxDB, where that is not plugins.influxdb.url."""
+
+
 class HubSettings(SettingsModel):
     """The whole file, but for what stands inside the plugins' sections."""
 
@@ -155,6 +166,7 @@ class HubSettings(SettingsModel):
     mqtt: MqttSettings = MqttSettings()
     clock: ClockSettings | None = None
     log: LogSettings = LogSettings()
+    grafana: GrafanaSettings = GrafanaSettings()
     plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(
         default_factory=lambda: dict[str, dict[str, Any]](collector={}),
         repr=False,  # written as it is, secrets too

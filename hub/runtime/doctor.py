@@ -60,6 +60,7 @@ async def examine(configuration: Configuration, members: Sequence[Member], healt
         _store(configuration.data_dir),
         _broker(configuration),
         *(_look(check) for check, _ in checks),
+        *(_look(check) for check in _grafana(configuration)),
     ]
     store, broker, *others = await asyncio.gather(*looks)
     return [
@@ -159,3 +160,21 @@ async def _look(check: Check) -> Finding:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's check may raise anything; the others go on
         ok, text = False, f"no answer within {CHECK_S:g} s" if time.expired() else f"the check itself failed: {describe(error)}"
     return Finding(check.name, ok, blotted(text), check.needed)
+
+
+def _grafana(configuration: Configuration) -> list[Check]:
+    """Only where there is a token: nobody needs a Grafana."""
+    settings = configuration.settings.grafana
+    if settings.token is None:
+        return []
+    from hub.runtime.grafana import Grafana  # brings requests, which others need not load
+
+    grafana = Grafana(settings.url, settings.token.get_secret_value())
+
+    def look() -> str:
+        version = ".".join(map(str, grafana.version()))
+        if not grafana.find("/dashboards/uid/tickerml-health", "dashboards:read"):
+            raise HubError(f"{settings.url} answers, version {version}, but has not our boards; type: hub grafana push")
+        return f"{settings.url} answers, version {version}; the boards are there"
+
+    return [Check("grafana", lambda: asyncio.to_thread(look), needed=False)]

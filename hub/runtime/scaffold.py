@@ -24,6 +24,12 @@ mqtt:
 
 # clock: {start: 2025-05-20T00:00:00Z, speed: 60}    # replay the past, or hurry
 
+# grafana:                         # where `hub grafana push` brings boards and alert rules
+#   url: http://localhost:3000
+#   token: null                    # of a service account with the role Admin; or use token_file
+#   folder: TickerML
+#   influxdb_url: null             # how Grafana itself reaches InfluxDB, where that is not plugins.influxdb.url
+
 plugins:                           # a plugin runs if, and only if, its section is here
   collector:
     source: binanceus              # binanceus | binance | simulated
@@ -38,6 +44,7 @@ ENV = """\
 # Copy to .env and chmod 600 .env; what stands there overrides config.yaml.
 # TICKERML__MQTT__USERNAME=hub
 # TICKERML__MQTT__PASSWORD=
+# TICKERML__GRAFANA__TOKEN=
 # TICKERML__PLUGINS__COLLECTOR__COINGECKO__API_KEY=
 """
 

@@ -1,0 +1,1 @@
+"""The Grafana boards, one file each; `make dashboards` writes them to `grafana/dashboards/` as Grafana's classic JSON."""

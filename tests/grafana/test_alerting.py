@@ -1,0 +1,148 @@
+"""The alert rules: each is evaluated as Grafana does, on a database where it must fire and on one where it must not."""
+
+import itertools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import yaml
+from grafana_foundation_sdk.models.alerting import Query, Rule
+
+from tests.grafana import day
+from tests.grafana.asking import BOARDS, ROOT
+from tests.grafana.day import DAY, MINUTE, SCHEMA, Row
+from tests.grafana.influxd import Influx
+from tests.grafana.test_queries import WORDS, tables
+
+FILE = ROOT / "provisioning" / "alerting" / "rules.yaml"
+[GROUP] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"]
+RULES = {rule["uid"].removeprefix("tickerml-"): rule for rule in GROUP["rules"]}
+EVALUATORS = {"lt": lambda value, limit: value < limit, "gt": lambda value, limit: value > limit}
+numbers = itertools.count()
+
+
+def fired(influx: Influx, rule: dict[str, Any], rows: Iterable[Row]) -> list[dict[str, str]] | str:
+    """The labels of each series that fires; or what the rule makes of no data."""
+    database = f"alerts{next(numbers)}"
+    influx.write(database, [row.line() for row in rows])
+    ask, reduce, compare = (step["model"] for step in rule["data"])
+    assert (reduce["type"], reduce["expression"], compare["type"], compare["expression"]) == ("reduce", "A", "threshold", "B")
+    assert reduce["reducer"] == "last"
+    found = influx.ask(database, ask["query"])
+    if not found:
+        return str(rule["noDataState"])
+    evaluator = compare["conditions"][0]["evaluator"]
+    newest = [(series.tags, [row[1] for row in series.values if row[1] is not None][-1]) for series in found]
+    return [tags for tags, value in newest if EVALUATORS[evaluator["type"]](value, *evaluator["params"])]
+
+
+def without(rows: Iterable[Row], symbol: str, minutes: int, now: int) -> list[Row]:
+    return [row for row in rows if row.tags.get("symbol") != symbol or row.at < now - minutes * MINUTE]
+
+
+def test_one_symbol_without_bars_fires_for_itself(influx: Influx, now: int) -> None:
+    """The other's bars do not hide it; a late minute or two are no alarm."""
+    rule, bars = RULES["bars-stale"], list(day.bars(now, 30 * 60))
+    assert fired(influx, rule, bars) == []
+    assert fired(influx, rule, without(bars, "ETH-USDT", 3, now)) == []
+    assert fired(influx, rule, without(bars, "ETH-USDT", 12, now)) == [{"symbol": "ETH-USDT"}]
+    assert fired(influx, rule, []) == "Alerting"
+
+
+def test_a_failed_plugin_fires_by_name(influx: Influx, now: int) -> None:
+    """And silence of all is left to the rule that hears it: one outage, one alarm."""
+    rule = RULES["plugin-failed"]
+    assert fired(influx, rule, day.plugins(now, 30)) == []
+    assert fired(influx, rule, day.plugins(now, 30, failed="collector")) == [{"name": "collector"}]
+    assert fired(influx, rule, []) == "OK"
+
+
+def test_influxdb_behind_or_silent_fires(influx: Influx, now: int) -> None:
+    """After fifteen minutes."""
+    rule = RULES["influxdb-behind"]
+    assert fired(influx, rule, day.plugins(now, 30)) == []
+    assert fired(influx, rule, day.plugins(now, 30, lag_s=901.0)) == [{}]
+    assert fired(influx, rule, day.plugins(now - 20 * MINUTE, 30)) == "Alerting"
+
+
+def test_only_a_confident_live_forecast_fires(influx: Influx, now: int) -> None:
+    """A shadow's confidence is nobody's business yet, and no forecast at all is no alarm."""
+    rule = RULES["forecast-confident"]
+    tags = {"symbol": "BTC-USDT", "horizon": "5", "model": "patch", "role": "live"}
+    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.29}, now)]) == []
+    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.31}, now)]) == [{"symbol": "BTC-USDT", "horizon": "5"}]
+    assert fired(influx, rule, [Row("forecast", tags | {"role": "shadow"}, {"confidence": 0.9}, now)]) == "OK"
+    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.9}, now - 20 * MINUTE)]) == "OK"
+
+
+def test_a_week_below_zero_fires_and_a_good_hour_saves(influx: Influx, now: int) -> None:
+    """A hub with five bad days has not had a bad week."""
+    rule = RULES["skill-below-zero"]
+    bad = list(day.scores(now, skill=-0.01, symbol="BTC-USDT"))
+    assert fired(influx, rule, [*bad, *day.scores(now, skill=0.01, symbol="ETH-USDT")]) == [
+        {"symbol": "BTC-USDT", "horizon": horizon} for horizon in ("10", "30", "5")
+    ]
+    young = fired(influx, rule, [row for row in bad if row.at > now - 5 * DAY])
+    assert young == []
+    good = [
+        Row("score", {"symbol": "BTC-USDT", "horizon": "5", "model": "patch", "role": "live"}, {"skill": 0.01}, now - back * DAY)
+        for back in (2, 4)
+    ]
+    assert fired(influx, rule, [*bad, *good]) == [{"symbol": "BTC-USDT", "horizon": horizon} for horizon in ("10", "30")]
+    assert fired(influx, rule, []) == "OK"
+
+
+def test_a_rollback_fires_and_other_alerts_do_not(influx: Influx, now: int) -> None:
+    """The rule reads the inference plugin's own words."""
+    rule = RULES["model-rolled-back"]
+    said = Row(
+        "alert", {"symbol": "BTC-USDT", "source": "inference"}, {"text": "model patch 4 was Rolled back: NaN", "severity": "critical"}, now
+    )
+    assert fired(influx, rule, [said]) == [{"symbol": "BTC-USDT"}]
+    assert fired(influx, rule, [Row("alert", said.tags | {"source": "volatility"}, said.fields, now)]) == "OK"
+    assert fired(influx, rule, [Row("alert", said.tags, {"text": "model patch 4 is live"}, now)]) == "OK"
+    assert fired(influx, rule, [Row("alert", said.tags, said.fields, now - 2 * 60 * MINUTE)]) == "OK"
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_a_rule_names_only_what_is_written(rule: dict[str, Any]) -> None:
+    """A field that nobody writes would be silence for ever."""
+    query = rule["data"][0]["model"]["query"]
+    made = set(re.findall(r'AS\s+"([^"]+)"', query))
+    [table] = tables(query)
+    tags, fields = SCHEMA[table]
+    assert {word for word in WORDS.findall(query) if word} - made - {table} <= tags | fields
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_a_rule_is_whole(rule: dict[str, Any]) -> None:
+    """Errors alarm; it looks back as far as its query; it leads to a panel of the same measurement; it says what happened."""
+    query = rule["data"][0]["model"]["query"]
+    assert rule["execErrState"] == "Alerting"
+    assert rule["noDataState"] == ("Alerting" if rule["uid"] in {"tickerml-bars-stale", "tickerml-influxdb-behind"} else "OK")
+    count, unit = re.search(r"now\(\) - (\d+)([mhd])", query).groups()  # type: ignore[union-attr]
+    assert rule["data"][0]["relativeTimeRange"] == {"from": int(count) * {"m": 60, "h": 3600, "d": 86400}[unit], "to": 0}
+    texts = rule["annotations"]
+    assert (texts["__dashboardUid__"], texts["__panelId__"]) == (rule["dashboardUid"], str(rule["panelId"]))
+    [board] = [board for board in BOARDS.values() if board["uid"] == rule["dashboardUid"]]
+    [panel] = [panel for panel in board["panels"] if panel["id"] == rule["panelId"]]
+    assert tables(panel["targets"][0]["query"]) == tables(query)
+    for label in re.findall(r"\.Labels\.(\w+)", texts["summary"]):
+        assert label in SCHEMA[tables(query).pop()][0]
+        assert label in query.split("GROUP BY")[-1]
+
+
+def test_the_rules_know_no_dollar() -> None:
+    """Grafana reads `$x` of a provisioning file from its environment: in some fields, in some versions."""
+    lines = FILE.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if "$" in line]
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_a_rule_fits_grafanas_own_types(rule: dict[str, Any]) -> None:
+    """A misspelt key would be ignored by Grafana without a word."""
+    unknown = set(rule) - set(Rule.from_json(rule).to_json())
+    assert unknown == {"dashboardUid", "panelId", "notification_settings"}, "keys of the file format, and one younger than the types"
+    for step in rule["data"]:
+        assert set(step) == set(Query.from_json(step).to_json())

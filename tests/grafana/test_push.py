@@ -1,0 +1,353 @@
+"""`hub grafana push`, as a command, against a Grafana that keeps what it is given."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.cli import main
+from hub.runtime.doctor import Finding, examine
+from hub.settings import load_configuration
+from tests.grafana.asking import BOARDS
+from tests.grafana.server import EVERYTHING, FakeGrafana, serving
+from tests.grafana.test_alerting import RULES
+
+CHECKOUT = Path(__file__).parents[2]
+TOKEN = "glsa_admin"
+ALERTS = {"TICKERML_ALERT_WEBHOOK": "https://hook.example/secret-path", "TICKERML_ALERT_MAIL": "me@example.org"}
+
+
+@pytest.fixture
+def grafana() -> Iterator[FakeGrafana]:
+    with serving(FakeGrafana()) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def push(folder: Path, grafana: FakeGrafana, token: str | None = TOKEN, influxdb: dict[str, Any] | None = None, **environment: str) -> Ran:
+    """The command, run in this process; nothing of our own environment reaches it."""
+    write_config(folder, grafana, token, influxdb)
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(os, "environ", environment)
+        patch.setattr(sys, "argv", ["hub", "grafana", "push"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def write_config(folder: Path, grafana: FakeGrafana, token: str | None = TOKEN, influxdb: dict[str, Any] | None = None) -> None:
+    config = {
+        "grafana": {"url": grafana.url, "token": token},
+        "plugins": {"collector": {"source": "simulated"}, "influxdb": influxdb or {}},
+    }
+    (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "config.yaml").chmod(0o600)
+
+
+def test_the_command_itself_needs_nothing_but_its_folder(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """A process of its own."""
+    write_config(tmp_path, grafana)
+    environment = {"PYTHONPATH": str(CHECKOUT), "NO_PROXY": "127.0.0.1", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "hub", "grafana", "push"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.splitlines()[0].split() == ["created", "folder", "TickerML"]
+    assert len(grafana.boards) == 5
+
+
+def test_everything_arrives(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Folder, two data sources, five boards, two contact points, six rules; people can edit all of it."""
+    ran = push(tmp_path, grafana, **ALERTS)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [folder["title"] for folder in grafana.folders.values()] == ["TickerML"]
+    assert set(grafana.sources) == {"tickerml", "tickerml-long"}
+    assert {uid: kept["dashboard"]["panels"] for uid, kept in grafana.boards.items()} == {b["uid"]: b["panels"] for b in BOARDS.values()}
+    assert {kept["meta"]["folderUid"] for kept in grafana.boards.values()} == {"tickerml"}
+    assert [point["settings"] for point in grafana.points.values()] == [
+        {"url": "https://hook.example/secret-path", "httpMethod": "POST"},
+        {"addresses": "me@example.org", "singleEmail": True},
+    ]
+    assert set(grafana.rules) == {f"tickerml-{name}" for name in RULES}
+    for kept in (*grafana.rules.values(), *grafana.points.values()):
+        assert "provenance" not in kept
+    assert grafana.rules["tickerml-bars-stale"]["notification_settings"] == {"receiver": "TickerML"}
+    assert ran.stdout.splitlines()[-1] == "16 changed"
+
+
+def test_a_second_push_changes_nothing_and_says_so(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """It may run from a timer."""
+    influxdb = {"token": "influx-token", "org": "home", "api": "v2"}
+    push(tmp_path, grafana, influxdb=influxdb, **ALERTS)
+    grafana.asked.clear()
+    ran = push(tmp_path, grafana, influxdb=influxdb, **ALERTS)
+    assert (ran.returncode, grafana.changes()) == (0, [])
+    assert ran.stdout.splitlines()[-1] == "nothing to change"
+    assert all(line.startswith("unchanged") for line in ran.stdout.splitlines()[:-1])
+
+
+def test_what_was_changed_in_grafana_is_put_back_in_place(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """But a paused rule stays paused, and what people added to a data source stays."""
+    push(tmp_path, grafana, **ALERTS)
+    grafana.boards["tickerml-news"]["dashboard"]["panels"][0]["title"] = "Mine"
+    grafana.rules["tickerml-bars-stale"] |= {"for": "1h", "isPaused": True}
+    grafana.sources["tickerml"] |= {"url": "http://elsewhere:8086", "name": "My InfluxDB"}
+    grafana.sources["tickerml"]["jsonData"]["tlsSkipVerify"] = True
+    ran = push(tmp_path, grafana, **ALERTS)
+    assert [line.split()[0] for line in ran.stdout.splitlines()].count("updated") == 3
+    assert grafana.boards["tickerml-news"]["dashboard"]["panels"][0]["title"] == "Mood now"
+    assert grafana.rules["tickerml-bars-stale"]["for"] == RULES["bars-stale"]["for"]
+    assert grafana.rules["tickerml-bars-stale"]["isPaused"] is True
+    source = grafana.sources["tickerml"]
+    assert (source["uid"], source["name"], source["url"]) == ("tickerml", "My InfluxDB", "http://localhost:8086")
+    assert source["jsonData"]["tlsSkipVerify"] is True
+
+
+def test_the_data_source_is_the_influxdb_plugins_own(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Version 2 with a token; then the user moves to version 1, in place; nothing of the other is left to hinder."""
+    push(tmp_path, grafana, influxdb={"url": "http://db:8086", "token": "t0ken", "org": "home", "bucket": "coins"})
+    source = grafana.sources["tickerml"]
+    assert (source["url"], source["jsonData"]["dbName"], source["user"]) == ("http://db:8086", "coins", "")
+    assert source["jsonData"]["httpHeaderName1"] == "Authorization"
+    assert grafana.secrets["tickerml"] == {"httpHeaderValue1": "Token t0ken"}
+    assert grafana.sources["tickerml-long"]["jsonData"]["dbName"] == "coins_long"
+    ran = push(tmp_path, grafana, influxdb={"api": "v1", "username": "hub", "password": "s3cret", "long_bucket": "years"})
+    source = grafana.sources["tickerml"]
+    assert (source["url"], source["jsonData"]["dbName"], source["user"]) == ("http://localhost:8086", "tickerml", "hub")
+    assert "httpHeaderName1" not in source["jsonData"]
+    assert grafana.secrets["tickerml"]["password"] == "s3cret"
+    assert grafana.sources["tickerml-long"]["jsonData"]["dbName"] == "years"
+    assert "s3cret" not in ran.stdout + ran.stderr
+
+
+def test_grafana_may_reach_influxdb_by_another_way(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """In a container, localhost is somebody else."""
+    push(tmp_path, grafana, TICKERML__GRAFANA__INFLUXDB_URL="http://influxdb:8086")
+    assert grafana.sources["tickerml"]["url"] == "http://influxdb:8086"
+
+
+def test_a_new_token_of_influxdb_is_brought(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Grafana never shows the old one; that InfluxDB refuses it is how we know."""
+    grafana.influx_token = "new"
+    ran = push(tmp_path, grafana, influxdb={"token": "old"})
+    assert ran.returncode == 4
+    assert "all is pushed, but Grafana does not get on with InfluxDB at http://localhost:8086: " in ran.stderr
+    assert "401 Unauthorized" in ran.stderr
+    assert len(grafana.boards) == 5
+    ran = push(tmp_path, grafana, influxdb={"token": "new"})
+    assert ran.returncode == 0
+    assert grafana.secrets["tickerml"] == {"httpHeaderValue1": "Token new"}
+
+
+def test_without_the_variables_there_are_rules_but_no_contact_points(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Grafana's own policy then says who hears of an alert."""
+    ran = push(tmp_path, grafana)
+    assert ran.returncode == 0
+    assert "left out   contact point  webhook                      to have it, set TICKERML_ALERT_WEBHOOK in the environment" in ran.stdout
+    assert grafana.points == {}
+    assert len(grafana.rules) == 6
+    assert not any("notification_settings" in rule for rule in grafana.rules.values())
+
+
+def test_an_older_grafana_gets_rules_that_it_understands(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Before 11 a rule cannot name its contact point."""
+    grafana.version = "9.1.0"
+    assert push(tmp_path, grafana, **ALERTS).returncode == 0
+    assert len(grafana.points) == 2
+    assert not any("notification_settings" in rule for rule in grafana.rules.values())
+
+
+def test_what_comes_from_provisioning_files_is_left_alone(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Beside compose.yaml, a push finds everything there; Grafana would refuse each change."""
+    push(tmp_path, grafana, **ALERTS)
+    for source in grafana.sources.values():
+        source |= {"readOnly": True, "url": "http://influxdb:8086"}
+    for board in grafana.boards.values():
+        board["meta"]["provisioned"] = True
+        board["dashboard"]["panels"] = []
+    for provisioned in (*grafana.rules.values(), *grafana.points.values()):
+        provisioned |= {"provenance": "file", "labels": {}, "settings": {}}
+    grafana.asked.clear()
+    ran = push(tmp_path, grafana, **ALERTS)
+    assert (ran.returncode, grafana.changes()) == (0, [])
+    assert [line.split()[0] for line in ran.stdout.splitlines()].count("kept") == 15
+
+
+def test_what_another_tool_has_made_is_changed_as_it_was_made(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Grafana refuses to change whose a rule is."""
+    push(tmp_path, grafana, **ALERTS)
+    grafana.rules["tickerml-bars-stale"] |= {"provenance": "api", "for": "9m"}
+    assert push(tmp_path, grafana, **ALERTS).returncode == 0
+    assert grafana.rules["tickerml-bars-stale"]["provenance"] == "api"
+    assert grafana.rules["tickerml-bars-stale"]["for"] == RULES["bars-stale"]["for"]
+
+
+def test_a_folder_of_that_name_is_taken_and_ours_is_renamed(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Found by its title, whoever made it; a changed setting renames."""
+    grafana.folders["abc"] = {"uid": "abc", "title": "Coins"}
+    push(tmp_path, grafana, TICKERML__GRAFANA__FOLDER="Coins")
+    assert set(grafana.folders) == {"abc"}
+    assert {board["meta"]["folderUid"] for board in grafana.boards.values()} == {"abc"}
+    push(tmp_path, grafana)
+    assert {board["meta"]["folderUid"] for board in grafana.boards.values()} == {"tickerml"}
+    push(tmp_path, grafana, TICKERML__GRAFANA__FOLDER="Market")
+    assert grafana.folders["tickerml"]["title"] == "Market"
+
+
+def test_a_data_source_of_the_same_name_is_not_taken_over(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Its uid would have to change, and other boards of the user hold on to that."""
+    grafana.sources["mine"] = {"uid": "mine", "name": "TickerML", "type": "influxdb"}
+    ran = push(tmp_path, grafana)
+    assert ran.returncode == 1
+    assert "a data source 'TickerML' with the uid mine; rename it" in ran.stderr
+    assert grafana.sources["mine"] == {"uid": "mine", "name": "TickerML", "type": "influxdb"}
+
+
+def test_a_grafana_below_a_path_is_found(tmp_path: Path) -> None:
+    """Behind a proxy that serves it at /grafana."""
+    with serving(FakeGrafana(prefix="/grafana")) as grafana:
+        assert push(tmp_path, grafana, **ALERTS).returncode == 0
+        assert len(grafana.boards) == 5
+
+
+@pytest.mark.parametrize("missing", sorted(EVERYTHING - {"folders:write", "datasources:write"}))
+def test_a_token_that_may_not_do_it_is_told_what_is_needed(tmp_path: Path, grafana: FakeGrafana, missing: str) -> None:
+    """By the permission's own name."""
+    grafana.tokens = {TOKEN: EVERYTHING - {missing}}
+    ran = push(tmp_path, grafana, **ALERTS)
+    assert ran.returncode == 1
+    assert f"the token may not do this: {missing} is needed; give its service account the role Admin" in ran.stderr
+
+
+def refused(folder: Path, grafana: FakeGrafana, **how: Any) -> tuple[int, str]:
+    ran = push(folder, grafana, **how)
+    assert "Traceback" not in ran.stderr
+    assert TOKEN not in ran.stdout + ran.stderr
+    return ran.returncode, ran.stderr.strip()
+
+
+def test_a_wrong_token_and_none_are_told_apart(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """A missing secret is the configuration's fault, and has its place; a refused one is not."""
+    code, words = refused(tmp_path, grafana, token="glsa_old")
+    assert (code, "does not know this token" in words, "Service accounts" in words) == (1, True, True)
+    code, words = refused(tmp_path, grafana, token=None)
+    assert code == 3
+    assert words.startswith("configuration: config.yaml:1: grafana.token: is needed")
+    code, words = refused(tmp_path, grafana, token="glsa\nadmin")
+    assert (code, "letters in it" in words, "glsa" in words) == (1, True, False)
+
+
+def test_a_grafana_that_is_down_is_a_dependency_that_is_down(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Nobody listens; or it answers with 5xx, in its own way or in a proxy's."""
+    silent = replace(grafana, url="http://127.0.0.1:1")
+    code, words = refused(tmp_path, silent)
+    assert (code, words) == (
+        4,
+        "error: http://127.0.0.1:1 does not answer (Connection refused); start Grafana, or set grafana.url",
+    )
+    for body in (b'{"message": "database is locked"}', b"<html>no message from upstream</html>", b""):
+        grafana.misbehave = lambda _verb, path, body=body: (503, {}, body) if "folders" in path else None
+        assert refused(tmp_path, grafana)[0] == 4
+
+
+def test_what_is_no_grafana_is_said(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Some other web server, with and without such a page."""
+    bodies = ((200, b"<html>router</html>"), (200, b'{"status":"ok"}'), (200, b""), (200, b"[]"), (404, b"<html>message: none</html>"))
+    for status, body in bodies:
+        grafana.misbehave = lambda _verb, _path, status=status, body=body: (status, {}, body)
+        code, words = refused(tmp_path, grafana)
+        assert code == 1
+        assert "is not a Grafana; set grafana.url" in words
+
+
+def test_a_wrong_path_is_said(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Grafana itself answers 404 there."""
+    code, words = refused(tmp_path, replace(grafana, url=f"{grafana.url}/nowhere"))
+    assert (code, "is the path in grafana.url right?" in words) == (1, True)
+
+
+def test_a_redirect_is_not_followed_with_the_token(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """A POST would become a GET on the way."""
+    grafana.misbehave = lambda _verb, _path: (301, {"Location": "https://grafana.example/api/health"}, b"")
+    code, words = refused(tmp_path, grafana)
+    assert code == 1
+    assert "redirects to https://grafana.example/api/health; set grafana.url" in words
+    assert len(grafana.asked) == 1
+
+
+def test_a_grafana_too_old_is_said_with_both_versions(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """Before anything is changed."""
+    grafana.version = "9.0.7"
+    code, words = refused(tmp_path, grafana)
+    assert (code, words) == (1, f"error: {grafana.url} is Grafana 9.0.7; alert rules and service accounts need 9.1 or newer")
+    assert grafana.changes() == []
+
+
+@pytest.mark.parametrize("version", [None, "13.1.0-preview", "11.6.0+security-01"])
+def test_a_version_that_is_hidden_or_odd_is_no_obstacle(tmp_path: Path, grafana: FakeGrafana, version: str | None) -> None:
+    """Grafana can be told to keep its version to itself."""
+    grafana.version = version
+    assert push(tmp_path, grafana, **ALERTS).returncode == 0
+
+
+def test_alerting_that_is_switched_off_is_said(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """The boards are there by then."""
+    grafana.alerting = False
+    code, words = refused(tmp_path, grafana)
+    assert (code, "alerting is switched off in this Grafana; set [unified_alerting]" in words) == (1, True)
+    assert len(grafana.boards) == 5
+
+
+async def test_the_doctor_looks_at_grafana_where_there_is_a_token(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """It is never needed, but what is wrong is said."""
+
+    async def found(token: str | None) -> list[Finding]:
+        write_config(tmp_path, grafana, token)
+        findings = await examine(load_configuration(tmp_path / "config.yaml", {}))
+        return [finding for finding in findings if finding.what == "grafana"]
+
+    assert await found(None) == []
+    [absent] = await found(TOKEN)
+    assert (absent.ok, absent.needed) == (False, False)
+    assert absent.text.endswith("version 12.0; the boards are not there; type: hub grafana push")
+    push(tmp_path, grafana)
+    [there] = await found(TOKEN)
+    assert (there.ok, there.text) == (True, f"{grafana.url} answers, version 12.0; the boards are there")
+    [refused] = await found("glsa_old")
+    assert "does not know this token" in refused.text
+
+
+def test_the_files_are_in_the_wheel(tmp_path: Path) -> None:
+    """Who installs a wheel has no checkout; and the generator, which needs more, stays out."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True, timeout=120)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert not any(name.startswith("grafana/") for name in archive.namelist())
+        archive.extractall(tmp_path / "site")
+    say = "from hub.runtime.grafana_push import files; print(*sorted(str(f.relative_to(files())) for f in files().rglob('*.*')), sep='\\n')"
+    site = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    shown = subprocess.run([sys.executable, "-c", say], cwd=tmp_path, env=site, capture_output=True, text=True, timeout=60, check=True)
+    files = [
+        str(file.relative_to(CHECKOUT / "grafana"))
+        for folder in ("dashboards", "provisioning")
+        for file in (CHECKOUT / "grafana" / folder).rglob("*.*")
+    ]
+    assert shown.stdout.splitlines() == sorted(files), shown.stderr
