@@ -29,6 +29,7 @@ from hub.runtime.signals import Signals
 from hub.runtime.store import SqliteStore
 from hub.runtime.supervisor import Supervisor
 from hub.runtime.verbs import verbs_of
+from hub.runtime.vitals import announce_vitals
 from hub.runtime.watch import PluginWatch
 from hub.runtime.words import describe
 from hub.topics import encode, topic_of
@@ -61,8 +62,8 @@ class App:
 
     def start(self, member: Member) -> None:
         """Run the flows of a plugin that is ready, or show why it cannot."""
-        self.members[member.name] = member
         watch = self.watches[member.name] = PluginWatch(member.name, self.clock, self._announce_state)
+        self.members[member.name] = member
         log = self.log.bind(plugin=member.name)
         if member.failure:
             log.error("failed", reason=member.failure)
@@ -189,7 +190,7 @@ async def _run(
         commands = await control.serve(app.configuration.data_dir, app.requests.answer)
         signals.on_reload = partial(reload, app)
         app.log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
-        tasks += [asyncio.create_task(app.pump()), asyncio.create_task(app.requests.serve())]
+        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), announce_vitals(app))]
         if beside is not None:
             tasks.append(asyncio.ensure_future(beside(app)))
         with suppress(TimeoutError):

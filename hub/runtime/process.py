@@ -170,8 +170,7 @@ class GuestProcess:
 
 
 def _error_from(error: Line) -> Exception:
-    if error["class"] == "TransientError":
-        return TransientError(error["text"], retry_after=error.get("retry_after"))
-    kind = getattr(errors, error["class"], DescribedError)
-    made: Exception = kind(error["text"])
+    kind: Any = getattr(errors, error["class"], DescribedError)
+    more = {"retry_after": error.get("retry_after")} if issubclass(kind, TransientError) else {}
+    made: Exception = kind(error["text"], **more)
     return made

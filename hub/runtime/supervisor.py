@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
 from hub.clock import Clock, SystemClock
-from hub.errors import HubError, PermanentError, SettingsError, TransientError
+from hub.errors import Forgotten, HubError, PermanentError, SettingsError, TransientError
 from hub.flow import Flow, Kinds, Sink, Source, Transform
 from hub.messages import Message
+from hub.runtime.backlog import MEASURED_EVERY, Backlog
 from hub.runtime.patience import Allowance, asked_wait
 from hub.runtime.streams import batch_of, iterate
 from hub.runtime.watch import PluginWatch
@@ -48,6 +49,12 @@ class Recording(Protocol):
     async def move_cursor(self, name: str, seq: int) -> None:
         """Remember on disk how far it has come; TransientError if that cannot be now."""
 
+    async def last_seq(self) -> int:
+        """The newest fact's number."""
+
+    async def waiting(self, seq: int, kinds: Kinds) -> int:
+        """How many facts of these kinds are newer than `seq`."""
+
     async def wait_for_news(self, edition: int) -> None:
         """Returns when something may have been recorded since `edition`."""
 
@@ -79,7 +86,15 @@ class Supervisor:
     async def keep_running(self, flow: Flow, watch: PluginWatch, log: Any) -> None:
         """Run one flow for ever; returns only when it failed for good."""
         run = FlowRun(self, flow, watch, log.bind(flow=flow.name), Allowance(self._machine))
-        failures = 0
+        telling = asyncio.create_task(run.tell_lag(run.backlog)) if run.backlog else None
+        try:
+            await self._start_again(run)
+        finally:
+            if telling:
+                telling.cancel()
+
+    async def _start_again(self, run: "FlowRun") -> None:
+        failures, flow, watch = 0, run.flow, run.watch
         watch.report(flow.name, "running")
         while True:
             begun = self.clock.monotonic()
@@ -114,6 +129,8 @@ class FlowRun:
         self._allowance = allowance
         self._last_item = self._last_trouble = self._clock.monotonic()
         self._waits = False
+        self._trouble: str | None = None
+        self.backlog = Backlog(flow.consumes, supervisor.recorder, supervisor.clock) if isinstance(flow, Sink) and flow.durable else None
 
     async def once(self) -> None:
         """Run the flow until it ends or raises."""
@@ -124,8 +141,8 @@ class FlowRun:
                 await self._run_source(self.flow)
             elif isinstance(self.flow, Transform):
                 await self._run_transform(self.flow)
-            elif self.flow.durable:
-                await self._run_durable_sink(self.flow)
+            elif self.backlog:
+                await self._run_durable_sink(self.flow, self.backlog)
             else:
                 await self._run_live_sink(self.flow)
         finally:
@@ -139,7 +156,11 @@ class FlowRun:
         self.watch.restarts += counts
         traced = None if known or isinstance(problem, DescribedError) else problem
         self.log.warning("trying again", reason=text, wait_s=round(wait, 1), exc_info=traced)
-        self.watch.report(self.flow.name, "retrying", text)
+        if self.backlog:
+            with suppress(TransientError):
+                await self.backlog.measure()
+        self._trouble = text
+        self._show("retrying", text)
         self._waits = True
         try:
             await self._clock.sleep(wait)
@@ -154,8 +175,8 @@ class FlowRun:
             await self._clock.sleep(min(HEALTHY_AFTER, stale_after or HEALTHY_AFTER) / 4)
             now, state = self._clock.monotonic(), self.watch.state_of(self.flow.name)
             if state == "retrying" and not self._waits and now - self._last_trouble >= HEALTHY_AFTER:
-                state = "running"
-                self.watch.report(self.flow.name, state)
+                state, self._trouble = "running", None
+                self._show(state, self._remark())
             silent = now - self._last_item
             if state == "running" and stale_after is not None and silent > stale_after:
                 self.log.warning("stale", silent_s=round(silent))
@@ -163,7 +184,31 @@ class FlowRun:
 
     def _well(self) -> None:
         self._last_item = self._clock.monotonic()
-        self.watch.report(self.flow.name, "running")
+        self._trouble = None
+        self._show("running", self._remark())
+
+    def _show(self, state: str, words: str | None) -> None:
+        """What the flow's state is now; a sink that is far behind is stale, whatever else it is."""
+        lag = self.backlog.lag if self.backlog else None
+        if lag and lag.stale:
+            state, words = "stale", ": ".join(filter(None, (f"{self.watch.name} is {lag.words}", words)))
+        self.watch.report(self.flow.name, state, words, lag)
+
+    def _remark(self) -> str | None:
+        try:
+            return self.flow.remark() if isinstance(self.flow, Sink) and self.flow.remark else None
+        except Exception as error:  # noqa: BLE001 - the plugin's: a broken remark must not stop the flow
+            return describe(error)
+
+    async def tell_lag(self, backlog: Backlog) -> None:
+        """Say once a minute how far a durable sink is behind, for ever."""
+        while True:
+            await self._clock.sleep(MEASURED_EVERY)
+            with suppress(TransientError):
+                if backlog.worth_telling:
+                    await backlog.measure()
+                    state = "retrying" if self._trouble else "running"
+                    self._show(state, self._trouble or self._remark())
 
     async def _run_source(self, source: Source) -> None:
         async with aclosing(iterate(source.stream())) as stream:
@@ -204,18 +249,26 @@ class FlowRun:
             return RuntimeError(f"gave no result within {limit:g} s") if time.expired() and isinstance(error, TimeoutError) else error
         return None
 
-    async def _run_durable_sink(self, sink: Sink) -> None:
+    async def _run_durable_sink(self, sink: Sink, backlog: Backlog) -> None:
         name = f"{self.watch.name}.{sink.name}"
-        seq = await self._recorder.cursor(name)
+        backlog.seq = await self._recorder.cursor(name)
         while True:
-            edition = self._recorder.edition
-            facts = await self._recorder.facts_after(seq, sink.consumes, sink.batch)
+            edition, newest = self._recorder.edition, await self._recorder.last_seq()
+            facts = await self._recorder.facts_after(backlog.seq, sink.consumes, sink.batch)
             if not facts:
+                backlog.seq = max(backlog.seq, newest)  # nothing of it up to there is for this sink: not looked through again
+                backlog.ends()
+                self._well()
                 await self._recorder.wait_for_news(edition)
                 continue
-            await self._write(sink, [message for _, message in facts])
-            seq = facts[-1][0]
-            await self._hold(lambda reached=seq: self._recorder.move_cursor(name, reached))  # type: ignore[misc]
+            backlog.begins()
+            try:
+                await self._write(sink, [message for _, message in facts])
+                backlog.seq = facts[-1][0]
+            except Forgotten as error:
+                self.log.warning("begins again with the oldest fact", reason=str(error))
+                backlog.seq = 0
+            await self._hold(lambda: self._recorder.move_cursor(name, backlog.seq))
             self._well()
 
     async def _run_live_sink(self, sink: Sink) -> None:

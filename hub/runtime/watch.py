@@ -1,9 +1,11 @@
 """How one plugin is doing: the worst of its flows, told to the world whenever it changes."""
 
 from collections.abc import Callable
+from typing import Any
 
 from hub.clock import Clock
 from hub.messages import PluginState
+from hub.runtime.backlog import Lag
 from hub.runtime.discretion import blotted
 from hub.runtime.words import told
 
@@ -20,19 +22,25 @@ class PluginWatch:
         self._clock = clock
         self._announce = announce
         self._flows: dict[str, tuple[str, str | None]] = {}
+        self.lags: dict[str, Lag] = {}
+        """Of each durable sink, as last measured."""
         self.state = PluginState(name=name, state="stopped", since=clock.now())
 
     def state_of(self, flow: str) -> str | None:
         """How one of its flows is doing."""
         return self._flows.get(flow, (None, None))[0]
 
-    def report(self, flow: str, state: str, error: str | None = None) -> None:
+    def report(self, flow: str, state: str, error: str | None = None, lag: Lag | None = None) -> None:
         """One of its flows is now in this state."""
         self._flows[flow] = (state, None if error is None else blotted(told(error)))
-        worst, reason = max(self._flows.values(), key=lambda entry: _BADNESS.index(entry[0]))
-        if (worst, reason, self.restarts) != (self.state.state, self.state.error, self.state.restarts):
+        if lag is not None:
+            self.lags[flow] = lag
+        worst, reason = max(self._flows.values(), key=lambda entry: (_BADNESS.index(entry[0]), entry[1] is not None))
+        now: dict[str, Any] = {"state": worst, "error": reason, "restarts": self.restarts, "lag": None, "lag_s": None}
+        if self.lags:
+            now["lag"] = sum(each.facts for each in self.lags.values())
+            now["lag_s"] = round(max(each.seconds for each in self.lags.values()), 1)
+        if now != self.state.model_dump(include=set(now)):
             since = self.state.since if worst == self.state.state else self._clock.now()
-            self.state = PluginState.model_validate(
-                {"name": self.name, "state": worst, "since": since, "error": reason, "restarts": self.restarts}
-            )
+            self.state = PluginState.model_validate({"name": self.name, "since": since, **now})
             self._announce(self.state)

@@ -123,7 +123,7 @@ async def test_a_plugin_that_never_finishes_loading_is_ended(plugin: Callable[..
         ("ctypes.string_at(0)", r"its process ended \(killed by SIGSEGV\)"),
         ("while True: pass", r"its process ended \(it did not answer for 2 s\)"),
         ("time.sleep(1e6)", r"its process ended \(it did not answer for 2 s\)"),
-        ("held = [b'x' * 2**20 for _ in range(10_000)]", r"its process ended \(it needed more memory than a plugin may have\)"),
+        ("held = [bytearray(2**26) for _ in range(100)]", r"its process ended \(it needed more memory than a plugin may have\)"),
     ],
 )
 async def test_a_process_that_dies_or_falls_silent_in_a_flow_is_started_again(plugin: Callable[..., Any], line: str, words: str) -> None:
@@ -218,7 +218,7 @@ async def test_what_the_hub_no_longer_wants_ends_in_the_plugin(plugin: Callable[
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(made_of(transform, 1.0), 0.3)
         assert await made_of(transform, 2.0)
-        assert Path(mark).exists()
+        assert size_of(Path(mark)) == 0
 
 
 async def test_sources_sinks_checks_and_answers_work_from_another_process(plugin: Callable[..., Any], tmp_path: Path) -> None:

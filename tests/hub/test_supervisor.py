@@ -55,6 +55,12 @@ class MemoryRecorder:
     async def facts_after(self, seq: int, kinds: Kinds, limit: int) -> list[tuple[int, Message]]:
         return [fact for fact in self.facts[seq:] if isinstance(fact[1], kinds)][:limit]
 
+    async def last_seq(self) -> int:
+        return len(self.facts)
+
+    async def waiting(self, seq: int, kinds: Kinds) -> int:
+        return sum(isinstance(fact[1], kinds) for fact in self.facts[seq:])
+
     async def cursor(self, name: str) -> int:
         return self.cursors.get(name, 0)
 
