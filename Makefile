@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-DEBIAN := mosquitto openssl strace
+DEBIAN := docker-compose influxdb mosquitto openssl strace
 
 .PHONY: help setup servers demo run test check bench torture dashboards lock clean
 
@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 
 # The real servers and tools that the tests talk to.
 servers:
-	@for tool in /usr/sbin/mosquitto /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
+	@for tool in /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN); fi
 
 demo: setup
@@ -51,6 +51,7 @@ dashboards: setup
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

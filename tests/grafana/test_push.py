@@ -55,7 +55,10 @@ def push(folder: Path, grafana: FakeGrafana, token: str | None = TOKEN, influxdb
 
 
 def write_config(folder: Path, grafana: FakeGrafana, token: str | None = TOKEN, influxdb: dict[str, Any] | None = None) -> None:
-    config = {"grafana": {"url": grafana.url, "token": token}, "plugins": {"collector": {"source": "simulated"}, "influxdb": influxdb or {}}}
+    config = {
+        "grafana": {"url": grafana.url, "token": token},
+        "plugins": {"collector": {"source": "simulated"}, "influxdb": influxdb or {}},
+    }
     (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
     (folder / "config.yaml").chmod(0o600)
 
