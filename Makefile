@@ -2,7 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-DEBIAN := docker-compose influxdb mosquitto openssl strace
+DEBIAN := docker-compose influxdb mosquitto nginx-light openssl strace
+SERVICES := influxdb mosquitto nginx
 
 .PHONY: help setup servers demo run test check bench torture dashboards lock clean
 
@@ -18,10 +19,16 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The real servers and tools that the tests talk to.
+# The real servers and tools that the tests talk to, each in a process of its own: Debian is kept from running them as services too.
 servers:
-	@for tool in /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
-	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN); fi
+	@for tool in /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/sbin/nginx /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
+	if [ -n "$$missing" ]; then \
+	  new=$$(for unit in $(SERVICES); do [ -e /lib/systemd/system/$$unit.service ] || echo $$unit; done); \
+	  [ -d /run/systemd/system ] && [ -n "$$new" ] && $(SUDO) systemctl mask --quiet $$new; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends $(DEBIAN); code=$$?; \
+	  [ -d /run/systemd/system ] && [ -n "$$new" ] && { $(SUDO) systemctl unmask --quiet $$new; $(SUDO) systemctl disable --quiet $$new; }; \
+	  exit $$code; \
+	fi
 
 demo: setup
 	$(BIN)/hub demo

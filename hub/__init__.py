@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hub.errors import PermanentError, SettingsError, TransientError
+    from hub.errors import Forgotten, PermanentError, SettingsError, TransientError
     from hub.flow import Hub, Sink, Source, Transform
     from hub.hookspecs import hookimpl
     from hub.messages import (
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Bar,
         Forecast,
         Gap,
+        HubHealth,
         HubInfo,
         Message,
         ModelId,
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
-    "hub.errors": ("PermanentError", "SettingsError", "TransientError"),
+    "hub.errors": ("Forgotten", "PermanentError", "SettingsError", "TransientError"),
     "hub.flow": ("Hub", "Sink", "Source", "Transform"),
     "hub.hookspecs": ("hookimpl",),
     "hub.messages": (
-        *("Alert", "Article", "Bar", "Forecast", "Gap", "HubInfo", "Message", "ModelId"),
-        *("PluginState", "Request", "Response", "Score", "Sentiment"),
+        *("Alert", "Article", "Bar", "Forecast", "Gap", "HubHealth", "HubInfo", "Message"),
+        *("ModelId", "PluginState", "Request", "Response", "Score", "Sentiment"),
     ),
     "hub.settings": ("PluginSettings",),
 }
@@ -41,8 +42,10 @@ __all__ = [
     "Article",
     "Bar",
     "Forecast",
+    "Forgotten",
     "Gap",
     "Hub",
+    "HubHealth",
     "HubInfo",
     "Message",
     "ModelId",

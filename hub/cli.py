@@ -308,5 +308,7 @@ def _status_text(health: dict[str, Any]) -> str:
             f"symbol    {row['symbol']:<16} last bar {bar.get('open_time')} close {bar.get('close')};"
             f" {row['minutes_missing']} minutes missing in {row['gaps']} gaps"
         )
-    lines += [f"forwarder {row['name']:<16} {row['lag']} behind" for row in health["forwarders"]]
+    for row in health["forwarders"]:
+        since = f" for {row['lag_s'] / 60:.0f} min" if row["lag_s"] else ""
+        lines.append(f"forwarder {row['name']:<16} {row['lag']} behind{since}")
     return "\n".join(lines)

@@ -20,6 +20,10 @@ class TransientError(HubError):
         self.retry_after = retry_after
 
 
+class Forgotten(TransientError):
+    """Raised by a durable sink whose other side no longer has what it was sent: it begins again with the oldest fact."""
+
+
 class PermanentError(HubError):
     """Trying again cannot help: the flow stops and its plugin is shown as failed, with this reason."""
 

@@ -62,6 +62,8 @@ class Sink:
     consumes: Kinds
     durable: bool = False
     batch: int = 500
+    remark: Callable[[], str | None] | None = None
+    """What is not well although it works, in words, or None; shown as the error of a running plugin."""
 
 
 Flow = Source | Transform | Sink

@@ -137,6 +137,8 @@ class Forecast(Message):
     direction: Literal["up", "down"]
     confidence: Probability
     model: ModelId
+    role: Literal["live", "shadow"] = "live"
+    """`shadow`: made beside the live model, to be proven; nobody acts on it."""
 
 
 class Score(Message):
@@ -154,6 +156,9 @@ class Score(Message):
     model: ModelId
     last_outcome: float | None = None
     """Log return from the last bar seen to the horizon's end."""
+    role: Literal["live", "shadow"] = "live"
+    scored_at: UtcTime | None = None
+    """Filled in by the hub where a plugin leaves it out."""
 
 
 class Sentiment(Message):
@@ -208,6 +213,32 @@ class PluginState(Message):
     since: UtcTime
     error: str | None = None
     restarts: Count = 0
+    lag: Count | None = None
+    """Facts on disk that its durable sinks have yet to deliver; null where it has none."""
+    lag_s: Amount | None = None
+    """For how long they have been behind; 0 when all is delivered."""
+
+
+class HubHealth(Message):
+    """How the hub itself is doing, told once a minute."""
+
+    at: UtcTime
+    memory_bytes: Count
+    """Resident, of the hub's own process."""
+    disk_free_bytes: Count
+    store_bytes: Count
+    wal_bytes: Count
+    minutes_missing: Count
+    """In the known gaps of all symbols."""
+    mqtt_lag: Count
+    """Facts on disk that are not yet published."""
+    dropped: Count
+    """Messages lost because their reader was too slow."""
+    rejected: Count
+    """Payloads that were not what their topic promises."""
+    broker_connected: bool
+    bars: Count
+    """Taken in since the start."""
 
 
 class Request(Message):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from hub.messages import Alert, Article, Bar, Forecast, Gap, HubInfo, Message, PluginState, Score, Sentiment
+from hub.messages import Alert, Article, Bar, Forecast, Gap, HubHealth, HubInfo, Message, PluginState, Score, Sentiment
 
 MAX_PAYLOAD_BYTES = 262_144
 """Larger messages are neither sent nor read; brokers cut connections for less."""
@@ -50,6 +50,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(Alert, "alert/{symbol}", retained=False),
     Topic(PluginState, "plugin/{name}/state", retained=True),
     Topic(HubInfo, "hub/info", retained=True),
+    Topic(HubHealth, "hub/health", retained=True),
 )
 _BY_KIND = {topic.kind: topic for topic in TOPICS}
 

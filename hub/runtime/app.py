@@ -24,6 +24,7 @@ from hub.runtime.recorder import Recorder
 from hub.runtime.requests import Requests, store_answers
 from hub.runtime.store import SqliteStore
 from hub.runtime.supervisor import PluginWatch, Supervisor
+from hub.runtime.vitals import announce_vitals
 from hub.settings import Configuration, load_configuration
 from hub.topics import encode, topic_of
 
@@ -210,7 +211,7 @@ async def _run_with(app: App, members: list[Member], seconds: float | None, besi
     requests = app.requests
     commands = await control.serve(app.configuration.data_dir, requests.answer)
     log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
-    tasks = [asyncio.create_task(app.pump()), asyncio.create_task(requests.serve())]
+    tasks = [asyncio.create_task(work) for work in (app.pump(), requests.serve(), announce_vitals(app))]
     if beside is not None:
         tasks.append(asyncio.ensure_future(beside(app)))
     try:

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from hub import __version__
+from hub.flow import Kinds, Sink
 from hub.market.interval import to_ms
+from hub.runtime.outbox import CURSOR, DURABLE
 from hub.runtime.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -29,12 +31,27 @@ def health_of(app: "App") -> dict[str, Any]:
             "stuck": app.outbox.stuck,
         },
         **stored(app.recorder.store, now),
+        "forwarders": _forwarders(app),
     }
+
+
+def _forwarders(app: "App") -> list[dict[str, Any]]:
+    """Everybody who reads the store, those too who have not come anywhere yet."""
+    store, cursors = app.recorder.store, app.recorder.store.cursors()
+    readers: dict[str, tuple[Kinds, float | None]] = {CURSOR: (DURABLE, None)}
+    for name, member in app.members.items():
+        late = app.watches[name].lags
+        for flow in member.declared.flows:
+            if isinstance(flow, Sink) and flow.durable:
+                readers[f"{name}.{flow.name}"] = flow.consumes, round(late[flow.name].seconds, 1) if flow.name in late else None
+    return [
+        {"name": name, "cursor": cursors.get(name, 0), "lag": store.waiting(cursors.get(name, 0), kinds), "lag_s": seconds}
+        for name, (kinds, seconds) in sorted(readers.items())
+    ]
 
 
 def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
     """What the store knows: the newest bar and the gaps of each symbol, and how far behind each forwarder is."""
-    last = store.last_seq()
     symbols = []
     for symbol in store.symbols():
         bar = store.newest_bar(symbol)
@@ -50,6 +67,9 @@ def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
         )
     return {
         "symbols": symbols,
-        "forwarders": [{"name": name, "cursor": seq, "lag": last - seq} for name, seq in sorted(store.cursors().items())],
-        "store": {"file": str(store.path), "last_seq": last, "wal_bytes": store.wal_bytes()},
+        "forwarders": [
+            {"name": name, "cursor": seq, "lag": store.waiting(seq, DURABLE), "lag_s": None}
+            for name, seq in sorted(store.cursors().items())
+        ],
+        "store": {"file": str(store.path), "last_seq": store.last_seq(), "wal_bytes": store.bytes_on_disk()[1]},
     }

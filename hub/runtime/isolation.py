@@ -19,7 +19,7 @@ from itertools import count
 from typing import Any
 
 from hub import messages as vocabulary
-from hub.errors import PermanentError, SettingsError, TransientError
+from hub.errors import Forgotten, PermanentError, SettingsError, TransientError
 from hub.flow import Flow, Kinds, Sink, Source, Transform
 from hub.messages import Message, Request
 from hub.runtime.plugins import Declared, Offer
@@ -232,8 +232,9 @@ def _kinds(names: Sequence[str]) -> Kinds:
 
 
 def _error_from(error: dict[str, Any]) -> Exception:
-    if error["class"] == "TransientError":
-        return TransientError(error["text"], retry_after=error.get("retry_after"))
+    if error["class"] in {"TransientError", "Forgotten"}:
+        kind = Forgotten if error["class"] == "Forgotten" else TransientError
+        return kind(error["text"], retry_after=error.get("retry_after"))
     if error["class"] in {"PermanentError", "SettingsError"}:
         return PermanentError(error["text"])
     return RuntimeError(error["text"])

@@ -48,6 +48,14 @@ class Recorder:
         """Up to `limit` facts of these kinds that are newer than `seq`, in order."""
         return await asyncio.to_thread(self.store.facts_after, seq, kinds, limit)
 
+    async def last_seq(self) -> int:
+        """The newest `seq`."""
+        return await asyncio.to_thread(self.store.last_seq)
+
+    async def waiting(self, seq: int, kinds: Kinds) -> int:
+        """How many facts of these kinds are newer than `seq`."""
+        return await asyncio.to_thread(self.store.waiting, seq, kinds)
+
     async def cursor(self, name: str) -> int:
         """How far the reader of that name has come."""
         return await asyncio.to_thread(self.store.cursor, name)

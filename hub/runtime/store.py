@@ -16,7 +16,7 @@ from hub.clock import Clock
 from hub.errors import HubError, PermanentError, TransientError
 from hub.flow import Kinds
 from hub.market.interval import MINUTE_MS, Range, from_ms, minutes_in, missing_ranges, to_ms
-from hub.messages import Alert, Bar, Gap, Message
+from hub.messages import Alert, Bar, Gap, Message, Score
 from hub.topics import topic_of
 
 LOCKED_S = 10.0
@@ -36,6 +36,8 @@ ON CONFLICT (symbol, open_time) DO UPDATE SET
   seq = excluded.seq, quality = excluded.quality, ({VALUES}) = (excluded.{_NEW})
 WHERE excluded.quality > quality OR (excluded.quality = quality AND ({VALUES}) IS NOT (excluded.{_NEW}))
 """
+BY_SEQ = "+kind"
+"""The plus keeps SQLite from reading every fact of a kind, from the first on, to find the few that are new."""
 _RANK = {"fallback": 0, "exact": 1}
 _QUALITY = ("fallback", "exact")
 _KINDS = {name: kind for name, kind in vars(vocabulary).items() if isinstance(kind, type) and issubclass(kind, Message)}
@@ -188,9 +190,17 @@ class SqliteStore:
             ]
         if others := [kind.__name__ for kind in kinds if kind is not Bar]:
             places = ", ".join("?" * len(others))
-            sql = f"SELECT seq, kind, payload FROM fact WHERE seq > ? AND kind IN ({places}) ORDER BY seq LIMIT ?"
+            sql = f"SELECT seq, kind, payload FROM fact WHERE seq > ? AND {BY_SEQ} IN ({places}) ORDER BY seq LIMIT ?"
             found += [(row[0], _KINDS[row[1]].model_validate_json(row[2])) for row in self._rows(sql, seq, *others, limit)]
         return sorted(found, key=lambda fact: fact[0])[:limit]
+
+    def waiting(self, seq: int, kinds: Kinds) -> int:
+        """How many facts of these kinds are newer than `seq`. Not every number has a fact: an upgrade takes a new one."""
+        found = self._rows("SELECT count(*) FROM bar WHERE seq > ?", seq)[0][0] if Bar in kinds else 0
+        if others := [kind.__name__ for kind in kinds if kind is not Bar]:
+            places = ", ".join("?" * len(others))
+            found += self._rows(f"SELECT count(*) FROM fact WHERE seq > ? AND {BY_SEQ} IN ({places})", seq, *others)[0][0]
+        return int(found)
 
     def last_seq(self) -> int:
         """The newest `seq`."""
@@ -236,11 +246,13 @@ class SqliteStore:
             found.append(rows[0][0])
         return found
 
-    def wal_bytes(self) -> int:
-        """Size of the write-ahead log; it grows while a long reader holds the checkpoint back."""
-        with suppress(OSError):
-            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
-        return 0
+    def bytes_on_disk(self) -> tuple[int, int]:
+        """Size of the file and of its write-ahead log, which grows while a long reader holds the checkpoint back."""
+        sizes = [0, 0]
+        for number, ending in enumerate(("", "-wal")):
+            with suppress(OSError):
+                sizes[number] = self.path.with_name(self.path.name + ending).stat().st_size
+        return sizes[0], sizes[1]
 
     def close(self) -> None:
         """Say that all is well, and let go of the file."""
@@ -350,6 +362,8 @@ class SqliteStore:
     def _fact(self, seq: int, message: Message) -> tuple[Any, ...]:
         if isinstance(message, Alert) and message.raised_at is None:
             message = message.model_copy(update={"raised_at": self._clock.now()})
+        elif isinstance(message, Score) and message.scored_at is None:
+            message = message.model_copy(update={"scored_at": self._clock.now()})
         return seq, type(message).__name__, topic_of(message), message.model_dump_json()
 
 

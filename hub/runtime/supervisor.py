@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
 from hub.clock import Clock
-from hub.errors import HubError, PermanentError, SettingsError, TransientError
+from hub.errors import Forgotten, HubError, PermanentError, SettingsError, TransientError
 from hub.flow import Flow, Kinds, Sink, Source, Transform
 from hub.messages import Message, PluginState
+from hub.runtime.backlog import MEASURED_EVERY, Backlog, Lag
 from hub.runtime.plugins import describe
 from hub.runtime.recorder import Recorder
 
@@ -32,7 +33,7 @@ def backoff(failures: int) -> float:
 
 
 class PluginWatch:
-    """The state of one plugin: the worst of its flows, announced whenever it changes."""
+    """The state of one plugin: the worst of its flows and all that waits for them, announced whenever it changes."""
 
     def __init__(self, name: str, clock: Clock, announce: Callable[[PluginState], None]) -> None:
         self.name = name
@@ -40,17 +41,23 @@ class PluginWatch:
         self._clock = clock
         self._announce = announce
         self._flows: dict[str, tuple[str, str | None]] = {}
+        self.lags: dict[str, Lag] = {}
+        """Of each durable sink, as last measured."""
         self.state = PluginState(name=name, state="stopped", since=clock.now())
 
-    def report(self, flow: str, state: str, error: str | None = None) -> None:
+    def report(self, flow: str, state: str, error: str | None = None, lag: Lag | None = None) -> None:
         """One of its flows is now in this state."""
         self._flows[flow] = (state, error)
-        worst, reason = max(self._flows.values(), key=lambda entry: _BADNESS.index(entry[0]))
-        if (worst, reason, self.restarts) != (self.state.state, self.state.error, self.state.restarts):
+        if lag is not None:
+            self.lags[flow] = lag
+        worst, reason = max(self._flows.values(), key=lambda entry: (_BADNESS.index(entry[0]), entry[1] is not None))
+        told: dict[str, Any] = {"state": worst, "error": reason, "restarts": self.restarts, "lag": None, "lag_s": None}
+        if self.lags:
+            told["lag"] = sum(each.facts for each in self.lags.values())
+            told["lag_s"] = round(max(each.seconds for each in self.lags.values()), 1)
+        if told != self.state.model_dump(include=set(told)):
             since = self.state.since if worst == self.state.state else self._clock.now()
-            self.state = PluginState.model_validate(
-                {"name": self.name, "state": worst, "since": since, "error": reason, "restarts": self.restarts}
-            )
+            self.state = PluginState.model_validate({"name": self.name, "since": since, **told})
             self._announce(self.state)
 
 
@@ -65,7 +72,15 @@ class Supervisor:
     async def keep_running(self, flow: Flow, watch: PluginWatch, log: Any) -> None:
         """Run one flow for ever; returns only when it failed for good."""
         run = FlowRun(flow, watch, log.bind(flow=flow.name), self._clock, self._recorder, self._bus)
-        failures = 0
+        telling = asyncio.create_task(run.tell_lag()) if run.backlog else None
+        try:
+            await self._start_again(run)
+        finally:
+            if telling:
+                telling.cancel()
+
+    async def _start_again(self, run: "FlowRun") -> None:
+        failures, flow, watch = 0, run.flow, run.watch
         while True:
             begun = self._clock.monotonic()
             try:
@@ -97,6 +112,8 @@ class FlowRun:
         self._recorder = recorder
         self._bus = bus
         self._last_item = clock.monotonic()
+        self._trouble: str | None = None
+        self.backlog = Backlog(flow.consumes, recorder, clock) if isinstance(flow, Sink) and flow.durable else None
 
     async def once(self) -> None:
         """Run the flow until it ends or raises."""
@@ -104,8 +121,8 @@ class FlowRun:
             await self._run_source(self.flow)
         elif isinstance(self.flow, Transform):
             await self._run_transform(self.flow)
-        elif self.flow.durable:
-            await self._run_durable_sink(self.flow)
+        elif self.backlog:
+            await self._run_durable_sink(self.flow, self.backlog)
         else:
             await self._run_live_sink(self.flow)
 
@@ -116,8 +133,39 @@ class FlowRun:
         wait = max(backoff(failures), getattr(problem, "retry_after", None) or 0.0)
         self.watch.restarts += 1
         self.log.warning("trying again", reason=text, wait_s=round(wait, 1), exc_info=None if known else problem)
-        self.watch.report(self.flow.name, "retrying", text)
+        self._trouble = text
+        if self.backlog:
+            with suppress(TransientError):
+                await self.backlog.measure()
+        self._show()
         await self._clock.sleep(wait)
+
+    async def tell_lag(self) -> None:
+        """Say once a minute how far a durable sink is behind, for ever."""
+        while self.backlog:
+            await self._clock.sleep(MEASURED_EVERY)
+            with suppress(TransientError):
+                if self.backlog.worth_telling:
+                    await self.backlog.measure()
+                    self._show()
+
+    def _show(self) -> None:
+        """What the flow's state is now, with the words for it."""
+        lag = self.backlog.lag if self.backlog else None
+        state, words = ("running", self._remark()) if self._trouble is None else ("retrying", self._trouble)
+        if lag and lag.stale:
+            state, words = "stale", ": ".join(filter(None, (f"{self.watch.name} is {lag.words}", words)))
+        self.watch.report(self.flow.name, state, words, lag)
+
+    def _remark(self) -> str | None:
+        try:
+            return self.flow.remark() if isinstance(self.flow, Sink) and self.flow.remark else None
+        except Exception as error:  # noqa: BLE001 - the plugin's: a broken remark must not stop the flow
+            return describe(error)
+
+    def _works(self) -> None:
+        self._trouble = None
+        self._show()
 
     async def _run_source(self, source: Source) -> None:
         self._last_item = self._clock.monotonic()
@@ -129,7 +177,7 @@ class FlowRun:
                     _check_produced(source, batch)
                     await self._record(batch)
                     self._last_item = self._clock.monotonic()
-                    self.watch.report(source.name, "running")
+                    self._works()
         finally:
             if stale:
                 stale.cancel()
@@ -172,28 +220,36 @@ class FlowRun:
         _check_produced(transform, made)
         if made:
             await self._record(made)
-        self.watch.report(transform.name, "running")
+        self._works()
         return None
 
-    async def _run_durable_sink(self, sink: Sink) -> None:
+    async def _run_durable_sink(self, sink: Sink, backlog: Backlog) -> None:
         name = f"{self.watch.name}.{sink.name}"
-        seq = await self._recorder.cursor(name)
+        backlog.seq = await self._recorder.cursor(name)
         while True:
-            edition = self._recorder.edition
-            facts = await self._recorder.facts_after(seq, sink.consumes, sink.batch)
+            edition, newest = self._recorder.edition, await self._recorder.last_seq()
+            facts = await self._recorder.facts_after(backlog.seq, sink.consumes, sink.batch)
             if not facts:
+                backlog.seq = max(backlog.seq, newest)  # nothing of it up to there is for this sink: not looked through again
+                backlog.ends()
+                self._works()
                 await self._recorder.wait_for_news(edition)
                 continue
-            await self._write(sink, [message for _, message in facts])
-            seq = facts[-1][0]
-            await self._recorder.move_cursor(name, seq)
-            self.watch.report(sink.name, "running")
+            backlog.begins()
+            try:
+                await self._write(sink, [message for _, message in facts])
+                backlog.seq = facts[-1][0]
+            except Forgotten as error:
+                self.log.warning("begins again with the oldest fact", reason=str(error))
+                backlog.seq = 0
+            await self._recorder.move_cursor(name, backlog.seq)
+            self._works()
 
     async def _run_live_sink(self, sink: Sink) -> None:
         async with aclosing(_iterate(self._bus.subscribe(sink.consumes))) as arriving:
             async for message in arriving:
                 await self._write(sink, [message])
-                self.watch.report(sink.name, "running")
+                self._works()
 
     async def _write(self, sink: Sink, batch: Sequence[Message]) -> None:
         try:

@@ -49,15 +49,52 @@ GOOD: dict[str, dict[str, Any]] = {
         "coverage": 0.8,
         "window": "7d",
         "model": MODEL,
+        "role": "shadow",
+        "scored_at": TIME,
     },
     "alert/BTC-USDT": {"symbol": "BTC-USDT", "source": "volatility", "text": "it moved"},
-    "plugin/collector/state": {"name": "collector", "state": "running", "since": TIME},
+    "plugin/collector/state": {"name": "collector", "state": "running", "since": TIME, "lag": 3, "lag_s": 61.5},
     "hub/info": {"version": "0.1.0", "started_at": TIME, "symbols": ["BTC-USDT"], "plugins": ["collector"]},
+    "hub/health": {
+        "at": TIME,
+        "memory_bytes": 60_000_000,
+        "disk_free_bytes": 10**10,
+        "store_bytes": 10**6,
+        "wal_bytes": 0,
+        "minutes_missing": 0,
+        "mqtt_lag": 0,
+        "dropped": 0,
+        "rejected": 0,
+        "broker_connected": True,
+        "bars": 1,
+    },
+}
+HEALTH_COUNTS = {
+    "memory_bytes",
+    "disk_free_bytes",
+    "store_bytes",
+    "wal_bytes",
+    "minutes_missing",
+    "mqtt_lag",
+    "dropped",
+    "rejected",
+    "bars",
 }
 POSITIVE = {"open", "high", "low", "close", "price", "last_close"}
-NOT_NEGATIVE = {"volume", "quote_volume", "taker_buy_volume", "trades", "articles", "n", "tries", "restarts"}
+NOT_NEGATIVE = {
+    "volume",
+    "quote_volume",
+    "taker_buy_volume",
+    "trades",
+    "articles",
+    "n",
+    "tries",
+    "restarts",
+    "lag",
+    "lag_s",
+} | HEALTH_COUNTS
 PROBABLE = {"p_up", "confidence", "auc", "hit_rate", "brier", "coverage"}
-WHOLE = {"trades", "articles", "n", "tries", "restarts", "horizon_minutes"}
+WHOLE = {"trades", "articles", "n", "tries", "restarts", "horizon_minutes", "lag"} | HEALTH_COUNTS
 
 NASTY = [
     *(
@@ -145,10 +182,11 @@ def check(topic: str, message: Message, payload: bytes) -> None:
         if key in WHOLE:
             assert value == int(value)
             assert value < 2**63, "the store's integers have 64 bits"
-        if key.endswith(("_time", "_at")) or key in {"hour", "since"}:
+        if key.endswith(("_time", "_at")) or key in {"hour", "since", "at"}:
             assert isinstance(value, str), (key, value)
             assert RFC_3339.fullmatch(value), (key, value)
             assert getattr(message, key).utcoffset() == timedelta(0)
+    assert getattr(message, "role", "live") in {"live", "shadow"}
     if isinstance(message, Bar):
         assert 0 < message.low <= min(message.open, message.close) <= max(message.open, message.close) <= message.high
         assert message.open_time.second == message.open_time.microsecond == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.messages import Alert, Article, Bar, Forecast, Gap, HubInfo, Message, PluginState, Score, Sentiment
+from hub.messages import Alert, Article, Bar, Forecast, Gap, HubHealth, HubInfo, Message, PluginState, Score, Sentiment
 from hub.testing import START, bars
 from hub.topics import TOPICS, decode, encode, kind_of, topic_of
 
@@ -16,6 +16,7 @@ EXAMPLES = {
     "alert/BTC-USDT": Alert,
     "plugin/collector/state": PluginState,
     "hub/info": HubInfo,
+    "hub/health": HubHealth,
 }
 
 
