@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from hub.settings import load_configuration
+from plugins.influxdb.settings import InfluxSettings
 from tests.brokers import free_port, wait_for_port
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +97,7 @@ def test_the_hub_understands_its_environment(tmp_path: Path) -> None:
     assert configuration.problems == []
     assert (configuration.settings.mqtt.host, configuration.settings.mqtt.embedded) == ("mosquitto", False)
     assert configuration.sections["collector"] == {"source": "binanceus"}
-    assert configuration.sections["influxdb"]["url"] == "http://influxdb:8086"
+    assert InfluxSettings.model_validate(configuration.sections["influxdb"]).url == "http://influxdb:8086"
 
 
 def test_grafana_finds_every_variable_that_its_files_name() -> None:
