@@ -4,17 +4,17 @@ Imports stand inside the commands, so that `hub --help` is there at once.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.errors import CheckFailed, HubError, SettingsError
+from hub.console import call, symbol_named, time_given
+from hub.errors import CheckFailed
 
 if TYPE_CHECKING:
+    from hub.configuration import Configuration
     from hub.runtime.store import SqliteStore
-    from hub.settings import Configuration
 
 app = typer.Typer(name="hub", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 bars = typer.Typer(no_args_is_help=True, help="Bars on disk: export, gaps, backfill.")
@@ -78,9 +78,9 @@ def doctor(as_json: AsJson = False) -> None:
     """Check configuration, disk, store, broker and exchange: one line each, with the fix."""
     import asyncio
 
-    from hub.runtime.doctor import examine
+    from hub.runtime.doctor import examine_now
 
-    findings = asyncio.run(examine(_configuration()))
+    findings = asyncio.run(examine_now(_configuration(check=False)))
     if as_json:
         print(json.dumps([vars(finding) for finding in findings]))
     else:
@@ -129,7 +129,7 @@ def graph() -> None:
 @plugins.command("list")
 def list_plugins(as_json: AsJson = False) -> None:
     """What could run, where it comes from, and what the configuration lets run."""
-    from hub.runtime.plugins import offers
+    from hub.runtime.offers import offers
 
     configuration = _configuration()
     rows = [
@@ -155,14 +155,14 @@ def export(
     """Bars as CSV, numbers to the digit."""
     from hub.runtime.export import export_bars
 
-    export_bars(_store(_configuration()), _symbol(symbol), _time(start, 0), _time(end, 2**53) - 1, out, as_json=as_json)
+    export_bars(_store(_configuration()), symbol_named(symbol), time_given(start, 0), time_given(end, 2**53) - 1, out, as_json=as_json)
 
 
 @bars.command()
 def gaps(symbol: Annotated[str | None, typer.Option(help="Only this one.")] = None, as_json: AsJson = False) -> None:
     """Every stretch without bars, and why."""
     store = _store(_configuration())
-    names = [_symbol(symbol)] if symbol else store.symbols()
+    names = [symbol_named(symbol)] if symbol else store.symbols()
     found = [gap for name in names for gap in store.gap_report(name)]
     if as_json:
         print(json.dumps([gap.model_dump(mode="json") | {"minutes": gap.minutes} for gap in found]))
@@ -198,49 +198,18 @@ def push_to_grafana() -> None:
 
 
 def main() -> None:
-    """The console script: known trouble is one line on stderr and an exit code, never a traceback."""
-    try:
-        code = app(args=_config_first(sys.argv[1:]), standalone_mode=True)
-    except SettingsError as error:
-        code = _fail(error, "configuration")
-    except HubError as error:
-        code = _fail(error, "error")
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
-    except KeyboardInterrupt:
-        code = 130
-    raise SystemExit(code)
+    """The console script."""
+    call(app)
 
 
-def _fail(error: HubError, kind: str) -> int:
-    for line in str(error).splitlines():
-        print(f"{kind}: {line}", file=sys.stderr)
-    return error.exit_code
-
-
-def _config_first(arguments: list[str]) -> list[str]:
-    """`hub run -c FILE` means `hub -c FILE run`."""
-    first, rest, waiting = [], [], iter(arguments)
-    for argument in waiting:
-        if argument == "--":
-            rest += [argument, *waiting]
-        elif argument in {"-c", "--config"}:
-            first += [argument, *([value] if (value := next(waiting, None)) is not None else [])]
-        elif argument.startswith("--config="):
-            first.append(argument)
-        else:
-            rest.append(argument)
-    return first + rest
-
-
-def _configuration(*, logs: bool = False) -> "Configuration":
-    from hub.settings import load_configuration
+def _configuration(*, logs: bool = False, check: bool = True) -> "Configuration":
+    """`logs`: the command runs plugins, which add their problems before it is refused. `check`: refuse it here."""
+    from hub.configuration import load_configuration
 
     configuration = load_configuration(_chosen.get("config"))
     if logs:
         _logs(configuration)
-    elif configuration.problems and "doctor" not in sys.argv:
+    elif check:
         configuration.raise_problems()
     return configuration
 
@@ -268,31 +237,6 @@ def _seconds(duration: str | None) -> float | None:
         return None if duration is None else TypeAdapter(Duration).validate_python(duration).total_seconds()
     except ValidationError as error:
         raise typer.BadParameter("a whole number with a unit: 90s, 15m, 24h or 7d", param_hint="--for") from error
-
-
-def _symbol(name: str) -> str:
-    from pydantic import TypeAdapter, ValidationError
-
-    from hub.settings import SymbolName
-
-    try:
-        return TypeAdapter(SymbolName).validate_python(name)
-    except ValidationError as error:
-        raise typer.BadParameter(f"{name!r} is no symbol; write it as BTC/USDT", param_hint="--symbol") from error
-
-
-def _time(text: str | None, otherwise: int) -> int:
-    from datetime import UTC, datetime
-
-    from hub.market.interval import to_ms
-
-    if text is None:
-        return otherwise
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no time; write 2025-05-20 or 2025-05-20T12:00:00Z (UTC)") from error
-    return to_ms(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def _status_text(health: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import httpx
 
 Kinds = tuple[type[Message], ...]
+Progress = Callable[[int, int], None]
+"""Is told how many of how many missing minutes have been asked for."""
 SettingsT = TypeVar("SettingsT", bound=PluginSettings)
 
 
@@ -35,6 +37,8 @@ class Source:
     produces: Kinds
     stale_after: timedelta | None = None
     """Nothing new for this long turns the plugin's state to stale."""
+    backfill: Callable[[int, Progress], AsyncIterator[Message | Sequence[Message]]] | None = None
+    """`backfill(days, progress)` yields what is missing of the last `days`, and ends; for `hub bars backfill`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Sink:
     """A place where messages end.
 
     A `durable` sink reads the store with its own cursor: it misses nothing, over restarts and outages, and sees a batch again
-    unless `write` returned. Any other sink hears live messages from the broker.
+    unless `write` returned and the cursor was on disk. Any other sink hears live messages from the broker.
     """
 
     name: str
@@ -67,6 +71,19 @@ class Sink:
 
 
 Flow = Source | Transform | Sink
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that `hub doctor` looks at."""
+
+    name: str
+    look: Callable[[], Awaitable[str]]
+    """Returns what it found, in a line; raises HubError with what is wrong and how to mend it."""
+    needed: bool = True
+    """Whether the hub cannot do its work without; otherwise it is only shown."""
+
+
 Answer = Callable[[Request], Awaitable[Any]]
 """Answers one verb of `hub/request/<verb>` with JSON-able data; raises HubError to refuse, in words."""
 

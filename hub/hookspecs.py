@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from hub.flow import Answer, Hub, Sink, Source, Transform
+from hub.flow import Answer, Check, Hub, Sink, Source, Transform
 from hub.settings import PluginSettings
 
 if TYPE_CHECKING:
@@ -38,10 +38,15 @@ def register_sinks(hub: Hub) -> list[Sink]:  # type: ignore[empty-body]
 
 
 @hookspec
-def register_commands(cli: "typer.Typer") -> None:
-    """Subcommands of `hub`."""
+def register_commands(cli: "typer.Typer", hub: Hub) -> None:
+    """Subcommands of `hub`; asked only when a command is given that is not the hub's own."""
 
 
 @hookspec
 def register_requests(hub: Hub) -> dict[str, Answer]:  # type: ignore[empty-body]
     """Verbs answered on `<root>/hub/request/<verb>`."""
+
+
+@hookspec
+def register_checks(hub: Hub) -> list[Check]:  # type: ignore[empty-body]
+    """What `hub doctor` looks at for this plugin."""

@@ -13,6 +13,8 @@ HUB_STATE = "hub/state"
 """Plain `online` or `offline`, retained; the last will."""
 HEARTBEAT = "hub/ping"
 """The hub's messages to itself: what comes back proves that the way there and back is alive."""
+DOCTOR_BEAT = b"doctor "
+"""How `hub doctor` begins what it says there: it is no other hub."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hub.settings import load_configuration
+from hub.configuration import load_configuration
 from plugins.influxdb.settings import InfluxSettings
 from tests.brokers import free_port, wait_for_port
 

@@ -55,6 +55,11 @@ def write_config(folder: Path, plugins: str = "", **mqtt: Any) -> None:
     )
 
 
+def write_values(folder: Path, **values: Any) -> None:
+    """A configuration of these keys, and a broker's port that is free."""
+    (folder / "config.yaml").write_text(json.dumps({"mqtt": {"port": free_port()}} | values), encoding="utf-8")
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "log").open("wb") as log, subprocess.Popen([*HUB, "run"], cwd=folder, env=ENVIRONMENT, stderr=log) as process:

@@ -1,31 +1,37 @@
 """The composition root: builds the hub from its configuration, runs it, and stops it cleanly."""
 
 import asyncio
-import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
 
 from hub import __version__
 from hub.clock import Clock
-from hub.errors import HubError, SettingsError, TransientError
-from hub.flow import Answer
-from hub.messages import Forecast, HubInfo, PluginState, Request, Score, Sentiment
+from hub.configuration import Configuration
+from hub.errors import TransientError
+from hub.flow import Answer, Flow
+from hub.messages import Forecast, HubInfo, PluginState, Score, Sentiment
 from hub.runtime import control
+from hub.runtime.backfill import Backfill
 from hub.runtime.bus import Bus
+from hub.runtime.changes import reload
 from hub.runtime.context import clock_for
+from hub.runtime.discretion import keep_secret
 from hub.runtime.embedded import EmbeddedBroker
-from hub.runtime.health import health_of
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.outbox import Outbox
 from hub.runtime.recorder import Recorder
-from hub.runtime.requests import Requests, store_answers
+from hub.runtime.requests import Requests
+from hub.runtime.signals import Signals
 from hub.runtime.store import SqliteStore
-from hub.runtime.supervisor import PluginWatch, Supervisor
+from hub.runtime.supervisor import Supervisor
+from hub.runtime.verbs import verbs_of
 from hub.runtime.vitals import announce_vitals
-from hub.settings import Configuration, load_configuration
+from hub.runtime.watch import PluginWatch
+from hub.runtime.words import describe
 from hub.topics import encode, topic_of
 
 STOP_PATIENCE = 2.0
@@ -40,44 +46,41 @@ class App:
         self.recorder = recorder
         self.bus = bus
         self.clock = clock
-        self.outbox = Outbox(recorder.store, bus, structlog.get_logger().bind(part="outbox"))
+        self.log = structlog.get_logger()
+        self.outbox = Outbox(recorder.store, bus, self.log.bind(part="outbox"))
         recorder.listeners.append(self.outbox.ring)
+        self.backfill = Backfill(recorder.record)
+        self.requests = Requests(bus, self._verbs)
         self.members: dict[str, Member] = {}
         self.watches: dict[str, PluginWatch] = {}
         self.started_at = clock.now()
+        self.changing = asyncio.Lock()
+        """Held by whoever starts or stops plugins while the hub runs."""
         self._supervisor = Supervisor(clock, recorder, bus)
         self._flows: dict[str, list[asyncio.Task[None]]] = {}
-        self._answers: dict[str, Answer] = {
-            **store_answers(recorder, clock),
-            "health": self._answer_health,
-            "plugin/restart": self._answer_restart,
-        }
-        self._log = structlog.get_logger()
-
-    @property
-    def requests(self) -> Requests:
-        """The desk, with the verbs of the hub and of every plugin."""
-        verbs = dict(self._answers)
-        for member in self.members.values():
-            verbs |= member.declared.answers
-        return Requests(self.bus, verbs)
+        self._own_verbs = verbs_of(self)
 
     def start(self, member: Member) -> None:
-        """Run a plugin's flows, or show why it cannot."""
-        member.ready(self.clock, self.recorder.store, self.configuration)
+        """Run the flows of a plugin that is ready, or show why it cannot."""
         self.members[member.name] = member
         watch = self.watches[member.name] = PluginWatch(member.name, self.clock, self._announce_state)
-        log = self._log.bind(plugin=member.name)
+        log = self.log.bind(plugin=member.name)
         if member.failure:
             log.error("failed", reason=member.failure)
             watch.report("load", "failed", member.failure)
             return
+        for verb in member.declared.answers.keys() & self._own_verbs.keys():
+            log.warning("a verb of the hub's own is not given away", verb=verb)
         if not member.declared.flows:
             watch.report("load", "running")
-        self._flows[member.name] = [
-            asyncio.create_task(self._supervisor.keep_running(flow, watch, log), name=f"{member.name}.{flow.name}")
-            for flow in member.declared.flows
-        ]
+        self._flows[member.name] = [asyncio.create_task(self._run_flow(flow, watch, log)) for flow in member.declared.flows]
+
+    async def _run_flow(self, flow: Flow, watch: PluginWatch, log: Any) -> None:
+        try:
+            await self._supervisor.keep_running(flow, watch, log)
+        except Exception as error:
+            log.exception("the hub failed to keep this flow running", flow=flow.name)
+            watch.report(flow.name, "failed", f"a bug in the hub: {describe(error)}")
 
     async def stop(self, name: str) -> None:
         """Stop a plugin's flows and let go of what it holds."""
@@ -107,7 +110,7 @@ class App:
             try:
                 await self.outbox.pump()
             except TransientError as error:
-                self._log.warning("outbox waits", reason=str(error))
+                self.log.warning("outbox waits", reason=str(error))
                 await self.clock.sleep(STORE_PATIENCE)
 
     def recall(self) -> None:
@@ -120,45 +123,14 @@ class App:
             for fact in store.newest_facts(kind):
                 self.bus.remember(fact)
 
-    async def reload(self) -> None:
-        """Read the configuration again: all of it is right and counts, or none of it does."""
-        try:
-            fresh = load_configuration(self.configuration.file)
-            changed = {name for name, section in fresh.sections.items() if self.configuration.sections.get(name) != section}
-            newcomers = await line_up(fresh, self.clock, sorted(changed))
-            try:
-                fresh.raise_problems()
-            except SettingsError:
-                for member in newcomers:
-                    await member.leave()
-                raise
-        except HubError as error:
-            self._log.error("configuration not reloaded; the old one goes on", problems=str(error).splitlines())
-            return
-        if fresh.settings.model_copy(update={"plugins": {}}) != self.configuration.settings.model_copy(update={"plugins": {}}):
-            self._log.warning("what changed outside of plugins counts from the next start on")
-        for name in [name for name in self.members if name in changed or name not in fresh.sections]:
-            await self.stop(name)
-        self.configuration = fresh
-        for member in newcomers:
-            self.start(member)
-        self.introduce()
-        self._log.info("configuration reloaded", changed=sorted(changed))
+    def _verbs(self) -> dict[str, Answer]:
+        verbs = dict(self._own_verbs)
+        for member in self.members.values():
+            verbs |= {verb: answer for verb, answer in member.declared.answers.items() if verb not in verbs}
+        return verbs
 
     def _announce_state(self, state: PluginState) -> None:
         self.bus.announce(topic_of(state), encode(state))
-
-    async def _answer_health(self, _request: Request) -> Any:
-        return await asyncio.to_thread(health_of, self)
-
-    async def _answer_restart(self, request: Request) -> Any:
-        name = (request.model_extra or {}).get("name", "")
-        if name not in self.members:
-            raise HubError(f"no plugin {name!r} runs here; there are: {', '.join(sorted(self.members))}")
-        await self.stop(name)
-        for member in await line_up(self.configuration, self.clock, [name]):
-            self.start(member)
-        return {"name": name, "state": self.watches[name].state.state}
 
 
 async def run_hub(
@@ -175,7 +147,12 @@ async def run_hub(
     """
     clock = clock or clock_for(configuration.settings.clock)
     log = structlog.get_logger()
-    members = await line_up(configuration, clock)
+    keep_secret(configuration.secrets)
+    signals = Signals()
+    members = await signals.unless_stopped(line_up(configuration, clock))
+    if members is None:
+        log.info("stopped while the plugins were loaded")
+        return
     try:
         configuration.raise_problems()
         with control.only_hub(configuration.data_dir):
@@ -184,12 +161,11 @@ async def run_hub(
                 log.error("store recovered", what=store.recovered)
             recorder = Recorder(store, clock)
             try:
-                await _run_with(
-                    App(configuration, recorder, Bus(configuration.settings.mqtt, clock, log.bind(part="bus")), clock),
-                    members,
-                    seconds,
-                    beside,
-                )
+                for member in members:
+                    member.ready(clock, store, configuration)
+                configuration.raise_problems()
+                app = App(configuration, recorder, Bus(configuration.settings.mqtt, clock, log.bind(part="bus")), clock)
+                await _run(app, members, signals, seconds, beside)
             finally:
                 await recorder.close()
     finally:
@@ -197,33 +173,39 @@ async def run_hub(
         log.info("stopped")
 
 
-async def _run_with(app: App, members: list[Member], seconds: float | None, beside: Callable[[App], Awaitable[None]] | None) -> None:
-    log = structlog.get_logger()
-    stop = _stop_signal(app)
-    broker = EmbeddedBroker(app.configuration.settings.mqtt, log)
-    if app.configuration.settings.mqtt.embedded:
-        await broker.start()
-    app.recall()
-    await app.bus.start()
-    for member in members:
-        app.start(member)
-    app.introduce()
-    requests = app.requests
-    commands = await control.serve(app.configuration.data_dir, requests.answer)
-    log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
-    tasks = [asyncio.create_task(work) for work in (app.pump(), requests.serve(), announce_vitals(app))]
-    if beside is not None:
-        tasks.append(asyncio.ensure_future(beside(app)))
+async def _run(
+    app: App, members: Iterable[Member], signals: Signals, seconds: float | None, beside: Callable[[App], Awaitable[None]] | None
+) -> None:
+    broker = EmbeddedBroker(app.configuration.settings.mqtt, app.log)
+    tasks: list[asyncio.Task[None]] = []
+    commands: asyncio.Server | None = None
     try:
+        if app.configuration.settings.mqtt.embedded:
+            await broker.start()
+        app.recall()
+        await app.bus.start()
+        for member in members:
+            app.start(member)
+        app.introduce()
+        commands = await control.serve(app.configuration.data_dir, app.requests.answer)
+        signals.on_reload = partial(reload, app)
+        app.log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
+        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), announce_vitals(app))]
+        if beside is not None:
+            tasks.append(asyncio.ensure_future(beside(app)))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await _first_of(stop, tasks)
+                await _first_of(signals.stop, tasks)
     finally:
-        commands.close()
+        signals.on_reload = None
+        if commands is not None:
+            commands.close()
+        await app.backfill.stop()
         await asyncio.gather(*(app.stop(name) for name in list(app.members)))
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=STOP_PATIENCE)
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_PATIENCE)
         await app.bus.stop()
         await broker.stop()
 
@@ -237,19 +219,3 @@ async def _first_of(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> Non
             task.result()
     finally:
         waiting.cancel()
-
-
-def _stop_signal(app: App) -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    reloads: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = loop.create_task(app.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    return stop

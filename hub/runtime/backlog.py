@@ -1,14 +1,21 @@
 """How far a durable sink is behind the store, and for how long: told once a minute while it is, and once when it has caught up."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from hub.clock import Clock
 from hub.flow import Kinds
-from hub.runtime.recorder import Recorder
 
 MEASURED_EVERY = 60.0
 WORTH_TELLING_AFTER = 30.0
 STALE_AFTER = 900.0
+
+
+class Counting(Protocol):
+    """The part of the recorder that a backlog needs."""
+
+    async def waiting(self, seq: int, kinds: Kinds) -> int:
+        """How many facts of these kinds are newer than `seq`. TransientError if that cannot be read now."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Lag:
 class Backlog:
     """The facts that one durable sink has yet to deliver."""
 
-    def __init__(self, kinds: Kinds, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, kinds: Kinds, recorder: Counting, clock: Clock) -> None:
         self.seq = 0
         """Up to here all is delivered."""
         self.lag = Lag()

@@ -33,7 +33,7 @@ from hub.runtime.readers import Readers
 from hub.runtime.retained import FACT_FILTERS, Retained
 from hub.runtime.subscription import RAW_HELD, TOPICS_REMEMBERED, MessageSubscription, Raw, Subscription
 from hub.settings import MqttSettings
-from hub.topics import HEARTBEAT, HUB_STATE, MAX_PAYLOAD_BYTES, encode, topic_for, topic_of
+from hub.topics import DOCTOR_BEAT, HEARTBEAT, HUB_STATE, MAX_PAYLOAD_BYTES, encode, topic_for, topic_of
 
 MQTT_5, MQTT_3_1_1 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 KEEPALIVE_S = 15
@@ -323,6 +323,32 @@ def protocol_name(protocol: MQTTProtocolVersion | None) -> str | None:
     return {MQTT_5: "5", MQTT_3_1_1: "3.1.1", None: None}[protocol]
 
 
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """How to check the broker's certificate; None without TLS. SettingsError for an unusable mqtt.ca_file."""
+    if not settings.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        words = f"mqtt.ca_file: {settings.ca_file} cannot be used as a certificate authority: {error.strerror or error}"
+        raise SettingsError(words) from error
+    context.sslsocket_class = TidySocket
+    return context
+
+
+async def newest_protocol(endpoint: Endpoint, client_id: str) -> MQTTProtocolVersion:
+    """The newest protocol that the broker speaks. amqtt refuses MQTT 5 only where nothing else in the packet confuses it."""
+    link = Link(endpoint, client_id + "-probe", MQTT_5)
+    try:
+        code, _ = await link.open(bare=True)
+        link.disconnect()
+    except ConnectionLost:
+        return MQTT_3_1_1
+    finally:
+        link.close()
+    return MQTT_3_1_1 if code == refusal.UNSUPPORTED_PROTOCOL else MQTT_5
+
+
 class Bus:
     """Carries messages to and from the broker, for as long as the hub lives, whatever becomes of the broker meanwhile."""
 
@@ -382,7 +408,7 @@ class Bus:
 
     async def start(self) -> None:
         """Begin to connect, and keep connected; returns at once. Raises SettingsError for an unusable mqtt.ca_file."""
-        self._endpoint = replace(self._endpoint, tls=self._tls_context())
+        self._endpoint = replace(self._endpoint, tls=tls_context(self._settings))
         self.announce(HUB_STATE, b"online")
         self._keeper = asyncio.create_task(self._keep_connected(), name="mqtt")
 
@@ -512,17 +538,6 @@ class Bus:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _tls_context(self) -> ssl.SSLContext | None:
-        if not self._settings.tls:
-            return None
-        file = self._settings.ca_file
-        try:
-            context = ssl.create_default_context(cafile=file)
-        except OSError as error:
-            raise SettingsError(f"mqtt.ca_file: {file} cannot be used as a certificate authority: {error.strerror or error}") from error
-        context.sslsocket_class = TidySocket
-        return context
-
     async def _keep_connected(self) -> None:
         """Make one connection after the other, for as long as the hub lives."""
         while True:
@@ -551,7 +566,7 @@ class Bus:
     async def _log_in(self) -> Link:
         """A link that the broker has let in. Raises TransientError in words."""
         if self._protocol != MQTT_5:
-            self._protocol = await self._probe()
+            self._protocol = await newest_protocol(self._endpoint, self.client_id)
         link = Link(self._endpoint, self.client_id, self._protocol)
         link.largest_packet = self._largest_packet
         link.on_message = partial(self._arrived, link)
@@ -566,18 +581,6 @@ class Bus:
             link.close()
             raise
         return link
-
-    async def _probe(self) -> MQTTProtocolVersion:
-        """The newest protocol that the broker speaks. amqtt refuses MQTT 5 only where nothing else in the packet confuses it."""
-        link = Link(self._endpoint, self.client_id + "-probe", MQTT_5)
-        try:
-            code, _ = await link.open(bare=True)
-            link.disconnect()
-        except ConnectionLost:
-            return MQTT_3_1_1
-        finally:
-            link.close()
-        return MQTT_3_1_1 if code == refusal.UNSUPPORTED_PROTOCOL else MQTT_5
 
     async def _settle_in(self, link: Link) -> None:
         """Subscribe, find out whether we hear ourselves, and give the broker all that it should hold."""
@@ -661,7 +664,7 @@ class Bus:
         """Whether the heartbeat of another hub is heard while we are away. Not every broker says who threw us out."""
         heard = asyncio.Event()
         link = Link(self._endpoint, self.client_id + "-probe", self._protocol or MQTT_5)
-        link.on_message = lambda message: None if message.payload == self._beat else heard.set()
+        link.on_message = lambda message: None if message.payload == self._beat or message.payload.startswith(DOCTOR_BEAT) else heard.set()
         link.log_in(None)
         pause = asyncio.ensure_future(self._network.sleep(2 * BEAT_S))
         sign = asyncio.ensure_future(heard.wait())

@@ -65,6 +65,8 @@ async def serve(data_dir: Path, answer: Callable[[str, bytes], Awaitable[Respons
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, ValueError):
             line = json.loads(await reader.readline())
+            if not isinstance(line, dict):
+                raise ValueError("a command is a JSON object")  # noqa: TRY004 - as for a line that is no JSON
             response = await answer(str(line.pop("verb", "")), json.dumps(line).encode())
             writer.write(response.model_dump_json().encode() + b"\n")
             await writer.drain()

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from hub.clock import FastClock, SystemClock
+from hub.configuration import Configuration, load_configuration
 from hub.errors import HubError
 from hub.runtime.lineup import STORE_FILE
 from hub.runtime.store import SqliteStore
-from hub.settings import Configuration, load_configuration
 
 CONFIG = Path("demo-data") / "config.yaml"
 TEXT = """\

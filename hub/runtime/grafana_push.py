@@ -15,9 +15,10 @@ import yaml
 from pydantic import SecretStr
 
 from hub import __version__
+from hub.configuration import Configuration
 from hub.errors import DependencyDown, HubError, SettingsError
 from hub.runtime.grafana import Grafana
-from hub.settings import Configuration, SettingsModel
+from hub.settings import SettingsModel
 
 CHECKOUT = Path(__file__).parents[2] / "grafana"
 INSTALLED = Path(__file__).parents[2] / "tickerml_grafana"

@@ -1,38 +1,49 @@
 """The process of one isolated plugin: builds a hub for it, asks what it declares, and runs its flows when the hub calls.
 
-Started by `hub.runtime.isolation`; the number of the socket is its only argument. It ends when the hub does.
+Started by `hub.runtime.process`; the number of the socket is its only argument. It ends when the hub does.
 """
 
 import asyncio
 import contextlib
 import ctypes
 import json
+import os
 import resource
 import signal
 import socket
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 
 from hub.clock import Clock, FastClock, SystemClock
-from hub.errors import HubError
+from hub.complaints import explain
+from hub.errors import HubError, PermanentError, SettingsError
 from hub.flow import Flow, Sink, Source, Transform
-from hub.messages import Message, Request
+from hub.messages import Request
 from hub.runtime.context import PluginHub
-from hub.runtime.isolation import LINE_LIMIT, pack, unpack
-from hub.runtime.logs import configure_logs
-from hub.runtime.plugins import Declared, Offer, declare, describe, load, settings_model
+from hub.runtime.discretion import blotted, keep_secret
+from hub.runtime.isolation import pack, unpack
+from hub.runtime.logs import Printed, configure_logs
+from hub.runtime.offers import Offer
+from hub.runtime.patience import asked_wait
+from hub.runtime.plugins import Declared, declare, load, settings_model
+from hub.runtime.process import LINE_LIMIT, OUT_OF_MEMORY
 from hub.runtime.store import SqliteStore
-from hub.settings import explain
+from hub.runtime.streams import batch_of, iterate
+from hub.runtime.words import describe, reason_of
+from hub.secret import secrets_in
+from hub.settings import PluginSettings
 
 MEMORY_LIMIT = 1024 * 1024 * 1024
 """Bytes of data a guest may hold; beyond, it gets a MemoryError and nobody else feels it."""
+NICE = 5
+"""The hub goes first where a guest wants the whole processor."""
 
 
 class Guest:
@@ -42,30 +53,50 @@ class Guest:
         self._reader = reader
         self._writer = writer
         self._calls: dict[int, asyncio.Task[None]] = {}
-        self._acknowledged: dict[int, asyncio.Event] = {}
+        self._wanted: dict[int, asyncio.Event] = {}
         self._declared = Declared()
+        self._log: Any = structlog.get_logger()
 
     async def serve(self) -> None:
         """Load the plugin, then answer calls until the hub hangs up."""
         briefing = json.loads(await self._reader.readline())
         configure_logs(briefing["log"]["level"], briefing["log"]["format"])
+        self._log = structlog.get_logger().bind(plugin=briefing["offer"]["name"])
+        sys.stdout = Printed(self._log)
+        said: dict[str, Any] = {}
         try:
-            self._declared = self._load(briefing)
-        except ValidationError as error:
-            self._send({"problems": [[list(where), text] for where, text in explain(error, self._model)]})
-            return
+            self._declared = self._load(briefing, said)
+        except SettingsError as error:
+            said["problems"] = [[[], problem] for problem in error.problems]
         except HubError as error:
-            self._send({"failed": str(error)})
+            said["failed"] = blotted(str(error))
+        if said.keys() & {"problems", "failed"}:
+            self._send(said)
             return
-        self._send({"flows": [_described(flow) for flow in self._declared.flows], "answers": list(self._declared.answers)})
+        checks = [[check.name, check.needed] for check in self._declared.checks]
+        flows = [_described(flow) for flow in self._declared.flows]
+        self._send(said | {"flows": flows, "answers": list(self._declared.answers), "checks": checks})
         while line := await self._reader.readline():
             self._take(json.loads(line))
 
-    def _load(self, briefing: dict[str, Any]) -> Declared:
+    def _load(self, briefing: dict[str, Any], said: dict[str, Any]) -> Declared:
+        """What the plugin declares; `said` gets the places of secrets, and the problems of its section."""
         manager = load(Offer(**briefing["offer"]))
-        self._model = settings_model(manager)
-        section = self._model.model_validate(briefing["section"])
-        hub = PluginHub(
+        model = settings_model(manager)
+        try:
+            section = model.model_validate(briefing["section"], context={"folder": briefing["folder"]})
+        except ValidationError as error:
+            said["problems"] = [[list(where), text] for where, text in explain(error, model)]
+            return Declared()
+        except Exception as error:
+            raise PermanentError(f"its settings cannot be checked: {describe(error)}") from error
+        secrets = list(secrets_in(section))
+        keep_secret(secret for _, secret in secrets)
+        said["secrets"] = [list(where) for where, _ in secrets]
+        return declare(manager, self._hub(briefing, section))
+
+    def _hub(self, briefing: dict[str, Any], section: PluginSettings) -> PluginHub:
+        return PluginHub(
             briefing["offer"]["name"],
             section=section,
             clock=_clock(briefing["clock"]),
@@ -73,12 +104,12 @@ class Guest:
             symbols=briefing["symbols"],
             data_dir=Path(briefing["data_dir"]),
         )
-        return declare(manager, hub)
 
     def _take(self, line: dict[str, Any]) -> None:
         number = line["id"]
         if "next" in line:
-            self._acknowledged[number].set()
+            if number in self._wanted:
+                self._wanted[number].set()
         elif "cancel" in line:
             if (task := self._calls.get(number)) is not None:
                 task.cancel()
@@ -88,51 +119,73 @@ class Guest:
             task.add_done_callback(lambda _: self._calls.pop(number, None))
 
     async def _run(self, number: int, line: dict[str, Any]) -> None:
-        calls: dict[str, Callable[[int, dict[str, Any]], Any]] = {
+        calls: dict[str, Callable[[dict[str, Any]], AsyncIterator[dict[str, Any]]]] = {
             "ping": self._ping,
             "stream": self._stream,
+            "backfill": self._backfill,
             "apply": self._apply,
             "write": self._write,
             "answer": self._answer,
+            "look": self._look,
         }
+        self._wanted[number] = wanted = asyncio.Event()
         try:
-            await calls[line["call"]](number, line)
+            async with aclosing(calls[line["call"]](line)) as replies:  # type: ignore[type-var]
+                async for reply in replies:
+                    self._send({"id": number, **reply})
+                    await wanted.wait()
+                    wanted.clear()
             self._send({"id": number, "done": True})
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
         except BaseException as error:  # SystemExit too: it is the plugin's, and the hub decides what follows
             if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
                 raise
             if not isinstance(error, HubError):
-                traceback.print_exception(error)
+                self._log.error("a bug in the plugin", call=line["call"], exc_info=error)
             self._send({"id": number, "error": _packed_error(error)})
-
-    async def _ping(self, _number: int, _line: dict[str, Any]) -> None:
-        """Answering at all is the answer."""
-
-    async def _stream(self, number: int, line: dict[str, Any]) -> None:
-        resumed = self._acknowledged[number] = asyncio.Event()
-        source = self._flow(line, Source)
-        try:
-            async with aclosing(source.stream()) as stream:
-                async for item in stream:
-                    batch = [item] if isinstance(item, Message) else list(item)
-                    self._send({"id": number, "yield": [pack(message) for message in batch]})
-                    await resumed.wait()
-                    resumed.clear()
         finally:
-            del self._acknowledged[number]
+            del self._wanted[number]
 
-    async def _apply(self, number: int, line: dict[str, Any]) -> None:
+    async def _ping(self, _line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Answering at all is the answer."""
+        return
+        yield {}
+
+    async def _stream(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        source = self._flow(line, Source)
+        async with aclosing(iterate(source.stream())) as stream:
+            async for item in stream:
+                yield {"yield": [pack(message) for message in batch_of(source, item)]}
+
+    async def _backfill(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        progress = [0, 0]
+
+        def note(done: int, total: int) -> None:
+            progress[:] = [done, total]
+
+        source = self._flow(line, Source)
+        async with aclosing(iterate(source.backfill(line["days"], note))) as stream:
+            async for item in stream:
+                yield {"yield": [pack(message) for message in batch_of(source, item)], "progress": progress}
+
+    async def _apply(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         transform = self._flow(line, Transform)
-        async for output in transform.apply(unpack(line["message"])):
-            self._send({"id": number, "yield": pack(output)})
+        async with aclosing(iterate(transform.apply(unpack(line["message"])))) as outputs:
+            async for output in outputs:
+                [message] = batch_of(transform, [output])
+                yield {"yield": pack(message)}
 
-    async def _write(self, _number: int, line: dict[str, Any]) -> None:
-        sink = self._flow(line, Sink)
-        await sink.write([unpack(packed) for packed in line["messages"]])
+    async def _write(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        await self._flow(line, Sink).write([unpack(packed) for packed in line["messages"]])
+        return
+        yield {}
 
-    async def _answer(self, number: int, line: dict[str, Any]) -> None:
-        answer = self._declared.answers[line["verb"]]
-        self._send({"id": number, "yield": await answer(Request.model_validate(line["request"]))})
+    async def _answer(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        yield {"yield": await self._declared.answers[line["verb"]](Request.model_validate(line["request"]))}
+
+    async def _look(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        yield {"yield": blotted(str(await self._declared.checks[line["check"]].look()))}
 
     def _flow(self, line: dict[str, Any], shape: type[Any]) -> Any:
         flow = self._declared.flows[line["flow"]]
@@ -141,7 +194,10 @@ class Guest:
         return flow
 
     def _send(self, line: dict[str, Any]) -> None:
-        self._writer.write(json.dumps(line).encode() + b"\n")
+        text = json.dumps(line).encode() + b"\n"
+        if len(text) > LINE_LIMIT:
+            raise ValueError(f"what it yields at once is too large: {len(text)} bytes, and {LINE_LIMIT} can be carried")
+        self._writer.write(text)
 
 
 def _described(flow: Flow) -> dict[str, Any]:
@@ -149,7 +205,7 @@ def _described(flow: Flow) -> dict[str, Any]:
     for key in ("consumes", "produces"):
         described[key] = [kind.__name__ for kind in getattr(flow, key, ())]
     if isinstance(flow, Source):
-        described["stale_after"] = flow.stale_after and flow.stale_after.total_seconds()
+        described |= {"stale_after": flow.stale_after and flow.stale_after.total_seconds(), "backfill": flow.backfill is not None}
     elif isinstance(flow, Transform):
         described["deadline"] = flow.deadline.total_seconds()
     else:
@@ -158,8 +214,9 @@ def _described(flow: Flow) -> dict[str, Any]:
 
 
 def _packed_error(error: BaseException) -> dict[str, Any]:
-    text = str(error) if isinstance(error, HubError) else describe(error)
-    return {"class": type(error).__name__, "text": text, "retry_after": getattr(error, "retry_after", None)}
+    text = reason_of(error) if isinstance(error, HubError) else describe(error)
+    kind = next((each.__name__ for each in type(error).__mro__ if each.__module__ == HubError.__module__), "bug")
+    return {"class": kind, "text": blotted(text), "retry_after": asked_wait(error)}
 
 
 def _clock(told: dict[str, Any] | None) -> Clock:
@@ -176,14 +233,19 @@ def _end_with_parent() -> None:
 
 async def _main(descriptor: int) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=descriptor), limit=LINE_LIMIT)
-    with contextlib.suppress(ConnectionError):
-        await Guest(reader, writer).serve()
-        await writer.drain()
+    try:
+        with contextlib.suppress(ConnectionError):
+            await Guest(reader, writer).serve()
+            await writer.drain()
+    except Exception:  # noqa: BLE001 - the end of the process tells the hub; the log tells the reader
+        structlog.get_logger().exception("the plugin's process failed")
+        os._exit(1)
     writer.close()
 
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(NICE)
     _end_with_parent()
     asyncio.run(_main(int(sys.argv[1])))

@@ -7,14 +7,19 @@ from typing import Any
 
 import pluggy
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from hub.clock import Clock, FastClock
+from hub.configuration import Configuration
 from hub.errors import PermanentError, SettingsError
 from hub.flow import Store
 from hub.runtime.context import PluginHub
+from hub.runtime.discretion import keep_secret
 from hub.runtime.isolation import IsolatedPlugin
-from hub.runtime.plugins import Declared, Offer, choose, declare, load, offers, settings_model, unknown_plugin
-from hub.settings import Configuration, PluginSettings
+from hub.runtime.offers import Offer, choose, offers, unknown_plugin
+from hub.runtime.plugins import Declared, declare, load, settings_model
+from hub.runtime.words import describe
+from hub.settings import PluginSettings
 
 STORE_FILE = "tickerml.db"
 
@@ -24,7 +29,7 @@ class Member:
     """One plugin of the line-up: loaded, or failed with a reason."""
 
     name: str
-    section: dict[str, Any]
+    section: dict[str, Any] = field(repr=False)
     offer: Offer | None = None
     failure: str | None = None
     manager: pluggy.PluginManager | None = None
@@ -34,7 +39,10 @@ class Member:
     declared: Declared = field(default_factory=Declared)
 
     def ready(self, clock: Clock, store: Store, configuration: Configuration) -> None:
-        """Ask a plugin that runs in the hub's own process what it declares; a guest has already said it."""
+        """Ask a plugin that runs in the hub's own process what it declares; a guest has already said it.
+
+        Where it finds its section wrong, that is noted in the configuration.
+        """
         if self.manager is None or self.settings is None or self.failure:
             return
         self.context = PluginHub(
@@ -47,6 +55,8 @@ class Member:
         )
         try:
             self.declared = declare(self.manager, self.context)
+        except SettingsError as error:
+            _note_told(configuration, self.name, error.problems)
         except PermanentError as error:
             self.failure = str(error)
 
@@ -86,15 +96,24 @@ async def line_up(configuration: Configuration, clock: Clock, names: Sequence[st
 
 def runs_isolated(offer: Offer, section: dict[str, Any]) -> bool:
     """Whether a plugin gets a process of its own: what did not come with the hub does, unless its section says otherwise."""
-    wish = section.get("isolated")
-    return wish if isinstance(wish, bool) else not offer.built_in
+    try:
+        wish = TypeAdapter(bool | None).validate_python(section.get("isolated"))
+    except ValidationError:
+        wish = None  # its own check of the section says so
+    return not offer.built_in if wish is None else wish
 
 
 def _load_here(member: Member, configuration: Configuration) -> None:
     if member.offer is None:
         return
-    member.manager = load(member.offer)
-    member.settings = configuration.section(("plugins", member.name), member.section, settings_model(member.manager))
+    manager = load(member.offer)
+    model = settings_model(manager)
+    try:
+        member.settings = configuration.section(("plugins", member.name), member.section, model)
+    except Exception as error:
+        raise PermanentError(f"its settings cannot be checked: {describe(error)}") from error
+    member.manager = manager
+    keep_secret(configuration.secrets)
 
 
 async def _load_guest(member: Member, configuration: Configuration, clock: Clock) -> None:
@@ -104,17 +123,33 @@ async def _load_guest(member: Member, configuration: Configuration, clock: Clock
     told = {"start": clock.start.isoformat(), "speed": clock.speed, "begun": clock.begun} if isinstance(clock, FastClock) else None
     briefing = {
         "section": member.section,
+        **configuration.context,
         "symbols": list(configuration.settings.symbols),
         "data_dir": str(configuration.data_dir.absolute()),
         "store": str(configuration.data_dir.absolute() / STORE_FILE),
         "clock": told,
         "log": {"level": log.level, "format": log.format},
     }
+    path = ("plugins", member.name)
     member.guest = IsolatedPlugin(member.offer, briefing, structlog.get_logger().bind(plugin=member.name))
     try:
         member.declared = await member.guest.start()
     except SettingsError:
-        path = ("plugins", member.name)
-        configuration.problems += [configuration.problem(path + where, text) for where, text in member.guest.problems]
+        configuration.note(path, [(where, text) for where, text in member.guest.problems if where])
+        _note_told(configuration, member.name, [text for where, text in member.guest.problems if not where])
     except PermanentError as error:
         member.failure = str(error)
+    except (OSError, ValueError, LookupError, TypeError) as error:  # no process to be had, or it said what we do not understand
+        member.failure = f"its process cannot be used: {describe(error)}"
+    configuration.note_secrets(path, member.guest.secrets)
+    keep_secret(configuration.secrets)
+
+
+def _note_told(configuration: Configuration, name: str, problems: Sequence[str]) -> None:
+    """Problems that a plugin found by itself; some begin with the key."""
+    for problem in problems:
+        key, _, text = problem.partition(": ")
+        if text and key.startswith(f"plugins.{name}."):
+            configuration.note(tuple(key.split(".")), [((), text)])
+        else:
+            configuration.note(("plugins", name), [((), problem)])

@@ -1,33 +1,51 @@
-"""What the hub writes to stderr: lines for people on a terminal, JSON objects for everything else."""
+"""What the hub writes to stderr: lines for people on a terminal, JSON objects for everything else; never a secret."""
 
+import io
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
+
+from hub.runtime.discretion import blotted
 
 
 class _Stderr:
     """stderr that never fails its caller: a full disk behind it loses a line, not a bar."""
 
     def write(self, text: str) -> None:
-        try:
+        with suppress(OSError, ValueError):
             sys.stderr.write(text)
-        except (OSError, ValueError):
-            return
 
     def flush(self) -> None:
-        try:
+        with suppress(OSError, ValueError):
             sys.stderr.flush()
-        except (OSError, ValueError):
-            return
+
+
+class Printed(io.TextIOBase):
+    """Stands in for stdout where that belongs to somebody else: each line that is printed is logged."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._begun = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._log.info("printed", text=line)
+        return len(text)
 
 
 class _Forward(logging.Handler):
     """Lines of libraries, in the hub's own form."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().bind(library=record.name).log(record.levelno, record.getMessage())
+        log = structlog.get_logger().bind(library=record.name)
+        log.log(record.levelno, record.getMessage(), **({"exc_info": record.exc_info} if record.exc_info else {}))
 
 
 def configure_logs(level: str, form: str = "auto") -> None:
@@ -40,7 +58,7 @@ def configure_logs(level: str, form: str = "auto") -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, times, *tail],
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, times, *tail, _discreet],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
@@ -48,3 +66,8 @@ def configure_logs(level: str, form: str = "auto") -> None:
     root = logging.getLogger()
     root.handlers = [_Forward()]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def _discreet(_logger: Any, _method: str, line: Any) -> Any:
+    return blotted(line)

@@ -9,10 +9,19 @@ LONGEST_WAIT_S = 120.0
 STABLE_S = 30.0
 """A connection that held this long was a good one: the next wait is short again."""
 EARLY_ENDS, WINDOW_S = 5, 60.0
+LONGEST_ASKED_S = 3 * 86_400.0
 PAUSE_S = 300.0
 """How long we give way to another client with our id."""
 COMPLAIN_EVERY_S = 60.0
 COMPLAINTS_REMEMBERED = 1_000
+
+
+def asked_wait(error: BaseException) -> float:
+    """Seconds that the other side asked us to wait, as far as that is a number one can wait for: three days at most."""
+    asked = getattr(error, "retry_after", None)
+    if not isinstance(asked, int | float) or not asked > 0:
+        return 0.0
+    return min(float(asked), LONGEST_ASKED_S)
 
 
 class Reconnection:
@@ -39,6 +48,37 @@ class Reconnection:
             return False
         self._early.clear()
         return True
+
+
+class Allowance:
+    """Meters a flow's commits: bursts of a minute are fine, a flood is slowed down until it is none."""
+
+    per_second = 50
+    burst = 60 * 50
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._left = float(self.burst)
+        self._at = clock.monotonic()
+        self._complaints = Complaints(clock)
+
+    def spent(self) -> bool:
+        """Whether the next commit has to wait, and that has not been said for a minute."""
+        self._refill()
+        return self._left < 1 and self._complaints.due("flood")
+
+    async def take(self) -> None:
+        """Wait until the next commit is due."""
+        self._refill()
+        if self._left < 1:
+            await self._clock.sleep((1 - self._left) / self.per_second)
+            self._refill()
+        self._left -= 1
+
+    def _refill(self) -> None:
+        now = self._clock.monotonic()
+        self._left = min(self.burst, self._left + (now - self._at) * self.per_second)
+        self._at = now
 
 
 class Complaints:

@@ -1,24 +1,26 @@
 """Answers what is asked: on `<root>/hub/request/<verb>` over MQTT, and by the commands of this machine over a socket."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from hub.clock import Clock
+from hub.complaints import explain
 from hub.errors import HubError
 from hub.flow import Answer
-from hub.market.interval import MINUTE_MS, last_closed, to_ms
 from hub.messages import Request, Response
-from hub.runtime.recorder import Recorder
-from hub.settings import SymbolName, explain
+from hub.runtime.discretion import blotted
+from hub.runtime.words import DescribedError, describe, reason_of, shown
+from hub.topics import MAX_PAYLOAD_BYTES
 
 REQUESTS = "hub/request/"
 RESPONSES = "hub/response/"
 DEADLINE = 30.0
 MOST_AT_ONCE = 8
+MOST_BYTES = MAX_PAYLOAD_BYTES
 
 
 class Answering(Protocol):
@@ -31,19 +33,11 @@ class Answering(Protocol):
         """Publish below the root; returns when the broker has it."""
 
 
-class BarsWanted(BaseModel):
-    """What `bars` may be asked."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    symbol: SymbolName
-    limit: int = Field(default=60, ge=1, le=1000)
-
-
 class Requests:
     """The desk where requests come in: one task a request, at most eight at once, each with a time limit."""
 
-    def __init__(self, bus: Answering, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, bus: Answering, answers: Callable[[], Mapping[str, Answer]]) -> None:
+        """`answers`: the verbs there are now, and who answers them; plugins come and go."""
         self._bus = bus
         self._answers = answers
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
@@ -62,7 +56,11 @@ class Requests:
     async def _respond(self, verb: str, payload: bytes) -> None:
         try:
             response = await self.answer(verb, payload)
-            await self._bus.publish_raw(f"{RESPONSES}{verb}", response.model_dump_json(exclude_unset=True).encode())
+            answer = response.model_dump_json(exclude_unset=True).encode()
+            if len(answer) > MOST_BYTES:
+                words = f"the answer has {len(answer)} bytes, and {MOST_BYTES} can be sent: ask for less"
+                answer = response.model_copy(update={"status": "error", "data": None, "error": words}).model_dump_json().encode()
+            await self._bus.publish_raw(f"{RESPONSES}{verb}", answer)
         except HubError as error:
             self._log.warning("answer not delivered", verb=verb, reason=str(error))
         finally:
@@ -75,34 +73,27 @@ class Requests:
         except ValidationError as error:
             return Response(status="error", error=f"a request is a JSON object: {explain(error, Request)[0][1]}")
         carried = {} if request.transaction is None else {"transaction": request.transaction}
-        if (answer := self._answers.get(verb)) is None:
-            return Response(status="error", error=f"unknown verb {verb!r}; there are: {', '.join(sorted(self._answers))}", **carried)
+        answers = self._answers()
+        if (answer := answers.get(verb)) is None:
+            return Response(status="error", error=f"unknown verb {shown(verb)}; there are: {', '.join(sorted(answers))}", **carried)
+        time = asyncio.timeout(DEADLINE)
         try:
-            async with asyncio.timeout(DEADLINE):
-                return Response(status="ok", data=await answer(request), **carried)
-        except TimeoutError:
-            reason = f"no answer within {DEADLINE:g} s"
+            async with time:
+                return Response(status="ok", data=_plain(await answer(request)), **carried)
         except ValidationError as error:
             reason = "; ".join(f"{'.'.join(map(str, where))}: {text}" for where, text in explain(error, Request))
         except HubError as error:
-            reason = str(error)
-        except Exception as error:  # noqa: BLE001 - a plugin's answer may raise anything; the asker is told, the hub goes on
-            self._log.warning("answer failed", verb=verb, exc_info=error)
-            reason = f"{type(error).__name__}: {error}"
-        return Response(status="error", error=reason, **carried)
+            reason = reason_of(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's answer may raise anything; the asker is told
+            late = time.expired() and isinstance(error, TimeoutError)
+            self._log.warning("answer failed", verb=verb, exc_info=None if late or isinstance(error, DescribedError) else error)
+            reason = f"no answer within {DEADLINE:g} s" if late else describe(error)
+        return Response(status="error", error=blotted(reason), **carried)
 
 
-def store_answers(recorder: Recorder, clock: Clock) -> dict[str, Answer]:
-    """The verbs that the store can answer: bars and gaps."""
-
-    async def bars(request: Request) -> Any:
-        wanted = BarsWanted.model_validate(request.model_dump())
-        newest = await asyncio.to_thread(recorder.store.newest_bar, wanted.symbol)
-        last = to_ms(newest.open_time) if newest else last_closed(to_ms(clock.now()))
-        found = await asyncio.to_thread(recorder.store.bars, wanted.symbol, last - (wanted.limit - 1) * MINUTE_MS, last)
-        return [bar.model_dump(mode="json") for bar in found]
-
-    async def gaps(_request: Request) -> Any:
-        return [gap.model_dump(mode="json") for gap in await asyncio.to_thread(recorder.store.gaps)]
-
-    return {"bars": bars, "gaps": gaps}
+def _plain(data: Any) -> Any:
+    """`data` as JSON has it; TypeError, in words, where it cannot be written so."""
+    try:
+        return json.loads(json.dumps(data, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"the answer cannot be written as JSON: {error}") from error

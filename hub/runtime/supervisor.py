@@ -6,25 +6,57 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
-from hub.clock import Clock
+from hub.clock import Clock, SystemClock
 from hub.errors import Forgotten, HubError, PermanentError, SettingsError, TransientError
 from hub.flow import Flow, Kinds, Sink, Source, Transform
-from hub.messages import Message, PluginState
-from hub.runtime.backlog import MEASURED_EVERY, Backlog, Lag
-from hub.runtime.plugins import describe
-from hub.runtime.recorder import Recorder
+from hub.messages import Message
+from hub.runtime.backlog import MEASURED_EVERY, Backlog
+from hub.runtime.patience import Allowance, asked_wait
+from hub.runtime.streams import batch_of, iterate
+from hub.runtime.watch import PluginWatch
+from hub.runtime.words import DescribedError, describe, reason_of
 
 LONGEST_WAIT = 60.0
 HEALTHY_AFTER = 60.0
 WRITE_DEADLINE = 120.0
-_BADNESS = ("stopped", "running", "stale", "retrying", "failed")
+MOST_OUTPUTS = 1_000
+"""Messages that a transform may make of one."""
 
 
 class Subscriptions(Protocol):
     """Where live messages come from: the bus, or a fake of it."""
 
     def subscribe(self, kinds: Kinds) -> Any:
-        """An asynchronous iterator of messages of these kinds."""
+        """An asynchronous iterator of messages of these kinds, with `close()`."""
+
+
+class Recording(Protocol):
+    """The way to disk: the recorder, or a fake of it."""
+
+    @property
+    def edition(self) -> int:
+        """Grows with every commit."""
+
+    async def record(self, messages: Sequence[Message]) -> None:
+        """Returns once the messages are on disk; TransientError if they cannot be now."""
+
+    async def facts_after(self, seq: int, kinds: Kinds, limit: int) -> list[tuple[int, Message]]:
+        """Up to `limit` facts of these kinds that are newer than `seq`, in order."""
+
+    async def cursor(self, name: str) -> int:
+        """How far the reader of that name has come."""
+
+    async def move_cursor(self, name: str, seq: int) -> None:
+        """Remember on disk how far it has come; TransientError if that cannot be now."""
+
+    async def last_seq(self) -> int:
+        """The newest fact's number."""
+
+    async def waiting(self, seq: int, kinds: Kinds) -> int:
+        """How many facts of these kinds are newer than `seq`."""
+
+    async def wait_for_news(self, edition: int) -> None:
+        """Returns when something may have been recorded since `edition`."""
 
 
 def backoff(failures: int) -> float:
@@ -32,47 +64,29 @@ def backoff(failures: int) -> float:
     return min(LONGEST_WAIT, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
 
 
-class PluginWatch:
-    """The state of one plugin: the worst of its flows and all that waits for them, announced whenever it changes."""
-
-    def __init__(self, name: str, clock: Clock, announce: Callable[[PluginState], None]) -> None:
-        self.name = name
-        self.restarts = 0
-        self._clock = clock
-        self._announce = announce
-        self._flows: dict[str, tuple[str, str | None]] = {}
-        self.lags: dict[str, Lag] = {}
-        """Of each durable sink, as last measured."""
-        self.state = PluginState(name=name, state="stopped", since=clock.now())
-
-    def report(self, flow: str, state: str, error: str | None = None, lag: Lag | None = None) -> None:
-        """One of its flows is now in this state."""
-        self._flows[flow] = (state, error)
-        if lag is not None:
-            self.lags[flow] = lag
-        worst, reason = max(self._flows.values(), key=lambda entry: (_BADNESS.index(entry[0]), entry[1] is not None))
-        told: dict[str, Any] = {"state": worst, "error": reason, "restarts": self.restarts, "lag": None, "lag_s": None}
-        if self.lags:
-            told["lag"] = sum(each.facts for each in self.lags.values())
-            told["lag_s"] = round(max(each.seconds for each in self.lags.values()), 1)
-        if told != self.state.model_dump(include=set(told)):
-            since = self.state.since if worst == self.state.state else self._clock.now()
-            self.state = PluginState.model_validate({"name": self.name, "since": since, **told})
-            self._announce(self.state)
-
-
 class Supervisor:
     """Keeps flows running until it is cancelled."""
 
-    def __init__(self, clock: Clock, recorder: Recorder, bus: Subscriptions) -> None:
-        self._clock = clock
-        self._recorder = recorder
-        self._bus = bus
+    def __init__(
+        self,
+        clock: Clock,
+        recorder: Recording,
+        bus: Subscriptions,
+        *,
+        machine: Clock | None = None,
+        write_deadline: float = WRITE_DEADLINE,
+    ) -> None:
+        """`machine` meters floods: real seconds, unless a test hurries them. `write_deadline`: a sink's, in real seconds."""
+        self.clock = clock
+        self.recorder = recorder
+        self.bus = bus
+        self.write_deadline = write_deadline
+        self._machine = machine or SystemClock()
 
     async def keep_running(self, flow: Flow, watch: PluginWatch, log: Any) -> None:
         """Run one flow for ever; returns only when it failed for good."""
-        run = FlowRun(flow, watch, log.bind(flow=flow.name), self._clock, self._recorder, self._bus)
-        telling = asyncio.create_task(run.tell_lag()) if run.backlog else None
+        run = FlowRun(self, flow, watch, log.bind(flow=flow.name), Allowance(self._machine))
+        telling = asyncio.create_task(run.tell_lag(run.backlog)) if run.backlog else None
         try:
             await self._start_again(run)
         finally:
@@ -81,22 +95,22 @@ class Supervisor:
 
     async def _start_again(self, run: "FlowRun") -> None:
         failures, flow, watch = 0, run.flow, run.watch
+        watch.report(flow.name, "running")
         while True:
-            begun = self._clock.monotonic()
+            begun = self.clock.monotonic()
             try:
-                watch.report(flow.name, "running") if not failures else None
                 await run.once()
                 problem: BaseException = TransientError("ended by itself")
             except (PermanentError, SettingsError) as error:
-                run.log.error("failed for good", reason=str(error))
-                watch.report(flow.name, "failed", str(error))
+                run.log.error("failed for good", reason=reason_of(error))
+                watch.report(flow.name, "failed", reason_of(error))
                 return
             except BaseException as error:  # SystemExit too: nothing that a plugin raises may end the hub
                 if _is_our_own_cancellation(error):
                     watch.report(flow.name, "stopped")
                     raise
                 problem = error
-            failures = 0 if self._clock.monotonic() - begun > HEALTHY_AFTER + LONGEST_WAIT else failures
+            failures = 0 if self.clock.monotonic() - begun > HEALTHY_AFTER + LONGEST_WAIT else failures
             await run.wait_after(problem, failures)
             failures += 1
 
@@ -104,55 +118,78 @@ class Supervisor:
 class FlowRun:
     """One flow at work."""
 
-    def __init__(self, flow: Flow, watch: PluginWatch, log: Any, clock: Clock, recorder: Recorder, bus: Subscriptions) -> None:
+    def __init__(self, supervisor: Supervisor, flow: Flow, watch: PluginWatch, log: Any, allowance: Allowance) -> None:
         self.flow = flow
         self.watch = watch
         self.log = log
-        self._clock = clock
-        self._recorder = recorder
-        self._bus = bus
-        self._last_item = clock.monotonic()
+        self._clock = supervisor.clock
+        self._recorder = supervisor.recorder
+        self._bus = supervisor.bus
+        self._write_deadline = supervisor.write_deadline
+        self._allowance = allowance
+        self._last_item = self._last_trouble = self._clock.monotonic()
+        self._waits = False
         self._trouble: str | None = None
-        self.backlog = Backlog(flow.consumes, recorder, clock) if isinstance(flow, Sink) and flow.durable else None
+        self.backlog = Backlog(flow.consumes, supervisor.recorder, supervisor.clock) if isinstance(flow, Sink) and flow.durable else None
 
     async def once(self) -> None:
         """Run the flow until it ends or raises."""
-        if isinstance(self.flow, Source):
-            await self._run_source(self.flow)
-        elif isinstance(self.flow, Transform):
-            await self._run_transform(self.flow)
-        elif self.backlog:
-            await self._run_durable_sink(self.flow, self.backlog)
-        else:
-            await self._run_live_sink(self.flow)
+        self._last_item = self._clock.monotonic()
+        watching = asyncio.create_task(self._look_after())
+        try:
+            if isinstance(self.flow, Source):
+                await self._run_source(self.flow)
+            elif isinstance(self.flow, Transform):
+                await self._run_transform(self.flow)
+            elif self.backlog:
+                await self._run_durable_sink(self.flow, self.backlog)
+            else:
+                await self._run_live_sink(self.flow)
+        finally:
+            watching.cancel()
 
-    async def wait_after(self, problem: BaseException, failures: int) -> None:
+    async def wait_after(self, problem: BaseException, failures: int, *, counts: bool = True) -> None:
         """Say what went wrong, and wait before the next try: at least as long as the other side asked."""
         known = isinstance(problem, HubError)
-        text = str(problem) if known else describe(problem)
-        wait = max(backoff(failures), getattr(problem, "retry_after", None) or 0.0)
-        self.watch.restarts += 1
-        self.log.warning("trying again", reason=text, wait_s=round(wait, 1), exc_info=None if known else problem)
-        self._trouble = text
+        text = reason_of(problem) if known else describe(problem)
+        wait = max(backoff(failures), asked_wait(problem))
+        self.watch.restarts += counts
+        traced = None if known or isinstance(problem, DescribedError) else problem
+        self.log.warning("trying again", reason=text, wait_s=round(wait, 1), exc_info=traced)
         if self.backlog:
             with suppress(TransientError):
                 await self.backlog.measure()
-        self._show()
-        await self._clock.sleep(wait)
+        self._trouble = text
+        self._show("retrying", text)
+        self._waits = True
+        try:
+            await self._clock.sleep(wait)
+        finally:
+            self._waits = False
+            self._last_trouble = self._clock.monotonic()
 
-    async def tell_lag(self) -> None:
-        """Say once a minute how far a durable sink is behind, for ever."""
-        while self.backlog:
-            await self._clock.sleep(MEASURED_EVERY)
-            with suppress(TransientError):
-                if self.backlog.worth_telling:
-                    await self.backlog.measure()
-                    self._show()
+    async def _look_after(self) -> None:
+        """Turn the state to stale where nothing comes, and back to running where nothing has gone wrong for a minute."""
+        stale_after = self.flow.stale_after.total_seconds() if isinstance(self.flow, Source) and self.flow.stale_after else None
+        while True:
+            await self._clock.sleep(min(HEALTHY_AFTER, stale_after or HEALTHY_AFTER) / 4)
+            now, state = self._clock.monotonic(), self.watch.state_of(self.flow.name)
+            if state == "retrying" and not self._waits and now - self._last_trouble >= HEALTHY_AFTER:
+                state, self._trouble = "running", None
+                self._show(state, self._remark())
+            silent = now - self._last_item
+            if state == "running" and stale_after is not None and silent > stale_after:
+                self.log.warning("stale", silent_s=round(silent))
+                self.watch.report(self.flow.name, "stale", f"nothing new for {round(silent)} s")
 
-    def _show(self) -> None:
-        """What the flow's state is now, with the words for it."""
+    def _well(self) -> None:
+        self._last_item = self._clock.monotonic()
+        self._trouble = None
+        self._show("running", self._remark())
+
+    def _show(self, state: str, words: str | None) -> None:
+        """What the flow's state is now; a sink that is far behind is stale, whatever else it is."""
         lag = self.backlog.lag if self.backlog else None
-        state, words = ("running", self._remark()) if self._trouble is None else ("retrying", self._trouble)
         if lag and lag.stale:
             state, words = "stale", ": ".join(filter(None, (f"{self.watch.name} is {lag.words}", words)))
         self.watch.report(self.flow.name, state, words, lag)
@@ -163,64 +200,53 @@ class FlowRun:
         except Exception as error:  # noqa: BLE001 - the plugin's: a broken remark must not stop the flow
             return describe(error)
 
-    def _works(self) -> None:
-        self._trouble = None
-        self._show()
+    async def tell_lag(self, backlog: Backlog) -> None:
+        """Say once a minute how far a durable sink is behind, for ever."""
+        while True:
+            await self._clock.sleep(MEASURED_EVERY)
+            with suppress(TransientError):
+                if backlog.worth_telling:
+                    await backlog.measure()
+                    state = "retrying" if self._trouble else "running"
+                    self._show(state, self._trouble or self._remark())
 
     async def _run_source(self, source: Source) -> None:
-        self._last_item = self._clock.monotonic()
-        stale = asyncio.create_task(self._watch_for_staleness(source)) if source.stale_after else None
-        try:
-            async with aclosing(_iterate(source.stream())) as stream:
-                async for item in stream:
-                    batch = [item] if isinstance(item, Message) else list(item)
-                    _check_produced(source, batch)
-                    await self._record(batch)
-                    self._last_item = self._clock.monotonic()
-                    self._works()
-        finally:
-            if stale:
-                stale.cancel()
-
-    async def _watch_for_staleness(self, source: Source) -> None:
-        patience = source.stale_after.total_seconds() if source.stale_after else 0.0
-        while True:
-            await self._clock.sleep(patience / 4)
-            silent = self._clock.monotonic() - self._last_item
-            if silent > patience and self.watch.state.state == "running":
-                self.log.warning("stale", silent_s=round(silent))
-                self.watch.report(source.name, "stale", f"nothing new for {round(silent)} s")
+        async with aclosing(iterate(source.stream())) as stream:
+            async for item in stream:
+                await self._record(batch_of(source, item))
+                self._well()
 
     async def _run_transform(self, transform: Transform) -> None:
-        async with aclosing(_iterate(self._bus.subscribe(transform.consumes))) as arriving:
+        async with aclosing(iterate(self._bus.subscribe(transform.consumes))) as arriving:
             failures = 0
             async for message in arriving:
-                while True:
-                    problem = await self._apply(transform, message)
-                    if problem is None:
-                        failures = 0
-                        break
+                while (problem := await self._apply(transform, message)) is not None:
                     await self.wait_after(problem, failures)
                     failures += 1
                     if not isinstance(problem, TransientError):
                         break  # a bug: the same message would only meet it again
+                else:
+                    failures = 0
+                    self._well()
 
     async def _apply(self, transform: Transform, message: Message) -> BaseException | None:
+        """Make and record what the transform makes of one message, or say why there is nothing. PermanentError ends the flow."""
+        limit = transform.deadline.total_seconds()
         try:
-            async with asyncio.timeout(transform.deadline.total_seconds()), aclosing(_iterate(transform.apply(message))) as outputs:
-                made = [output async for output in outputs]
-        except PermanentError:
+            async with asyncio.timeout(limit) as time, aclosing(iterate(transform.apply(message))) as outputs:
+                made: list[Message] = []
+                async for output in outputs:
+                    made += batch_of(transform, [output])
+                    if len(made) > MOST_OUTPUTS:
+                        raise ValueError(f"made more than {MOST_OUTPUTS} messages of one")
+            if made:
+                await self._record(made)
+        except (PermanentError, SettingsError):
             raise
-        except TimeoutError:
-            return RuntimeError(f"gave no result within {transform.deadline.total_seconds():g} s")
         except BaseException as error:
             if _is_our_own_cancellation(error):
                 raise
-            return error
-        _check_produced(transform, made)
-        if made:
-            await self._record(made)
-        self._works()
+            return RuntimeError(f"gave no result within {limit:g} s") if time.expired() and isinstance(error, TimeoutError) else error
         return None
 
     async def _run_durable_sink(self, sink: Sink, backlog: Backlog) -> None:
@@ -232,7 +258,7 @@ class FlowRun:
             if not facts:
                 backlog.seq = max(backlog.seq, newest)  # nothing of it up to there is for this sink: not looked through again
                 backlog.ends()
-                self._works()
+                self._well()
                 await self._recorder.wait_for_news(edition)
                 continue
             backlog.begins()
@@ -242,55 +268,42 @@ class FlowRun:
             except Forgotten as error:
                 self.log.warning("begins again with the oldest fact", reason=str(error))
                 backlog.seq = 0
-            await self._recorder.move_cursor(name, backlog.seq)
-            self._works()
+            await self._hold(lambda: self._recorder.move_cursor(name, backlog.seq))
+            self._well()
 
     async def _run_live_sink(self, sink: Sink) -> None:
-        async with aclosing(_iterate(self._bus.subscribe(sink.consumes))) as arriving:
+        async with aclosing(iterate(self._bus.subscribe(sink.consumes))) as arriving:
             async for message in arriving:
                 await self._write(sink, [message])
-                self._works()
+                self._well()
 
     async def _write(self, sink: Sink, batch: Sequence[Message]) -> None:
+        time = asyncio.timeout(self._write_deadline)
         try:
-            async with asyncio.timeout(WRITE_DEADLINE):
+            async with time:
                 await sink.write(batch)
         except TimeoutError as error:
-            raise TransientError(f"did not take {len(batch)} messages within {WRITE_DEADLINE:g} s") from error
+            if time.expired():
+                raise TransientError(f"did not take {len(batch)} messages within {self._write_deadline:g} s") from error
+            raise
 
     async def _record(self, batch: Sequence[Message]) -> None:
         """The batch is held, and nothing more is taken in, until it is on disk."""
+        if self._allowance.spent():
+            self.log.warning(f"floods the hub and is slowed down to {self._allowance.per_second} batches a second")
+        await self._allowance.take()
+        await self._hold(lambda: self._recorder.record(batch))
+
+    async def _hold(self, commit: Callable[[], Awaitable[None]]) -> None:
         failures = 0
         while True:
             try:
-                await self._recorder.record(batch)
+                await commit()
             except TransientError as error:
-                await self.wait_after(error, failures)
+                await self.wait_after(error, failures, counts=False)
                 failures += 1
             else:
                 return
-
-
-async def _iterate(stream: Any) -> Any:
-    """`stream` as an asynchronous generator; TypeError, in words, where it is none."""
-    if not hasattr(stream, "__aiter__"):
-        if isinstance(stream, Awaitable):
-            getattr(stream, "close", lambda: None)()
-        raise TypeError(f"must be an asynchronous generator (async def with yield), not {type(stream).__name__}")
-    iterator = stream.__aiter__()
-    try:
-        async for item in iterator:
-            yield item
-    finally:
-        if hasattr(iterator, "aclose"):
-            await iterator.aclose()
-
-
-def _check_produced(flow: Source | Transform, batch: Sequence[Any]) -> None:
-    for item in batch:
-        if not isinstance(item, flow.produces):
-            names = ", ".join(kind.__name__ for kind in flow.produces)
-            raise TypeError(f"{flow.name} says it produces {names}, but yielded {item!r:.200}")
 
 
 def _is_our_own_cancellation(error: BaseException) -> bool:

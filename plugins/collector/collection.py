@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 
 from hub.errors import TransientError
-from hub.flow import Hub
+from hub.flow import Hub, Progress
 from hub.market.interval import MINUTE_MS, Range, floor_minute, minutes_in, to_ms
 from hub.messages import Bar, Gap
 from plugins.collector.binance import Binance, UnknownSymbol, gathered
@@ -22,9 +22,6 @@ from plugins.collector.outages import Outages
 from plugins.collector.stretches import Fetched, settle, span_of, united
 
 Batch = list[Bar | Gap]
-Progress = Callable[[int, int], None]
-"""Is told how many of how many missing minutes have been asked for."""
-
 AT_ONCE = 8
 """Requests under way at the same time."""
 REPAIR_S = 600.0

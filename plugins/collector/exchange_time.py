@@ -28,6 +28,8 @@ class ExchangeTime:
         self._server_ms: int | None = None
         self._noted = 0.0
         self._wall_offset = 0.0
+        self.skew_s = 0.0
+        """How far this machine's clock was ahead of the exchange's when that last told us."""
         self.standing_still = 0
         """How many answers in a row were no later than the one before: an exchange that plays a file has come to its end."""
 
@@ -52,8 +54,9 @@ class ExchangeTime:
         self.standing_still = self.standing_still + 1 if server_ms == self._server_ms else 0
         self._server_ms, self._noted = server_ms, self._clock.monotonic()
         self._wall_offset = self._local_s() - self._noted
+        self.skew_s = self._local_s() - server_ms / 1000
         if self._compare:
-            self._say_skew(self._local_s() - server_ms / 1000)
+            self._say_skew(self.skew_s)
 
     @property
     def doubtful(self) -> bool:

@@ -74,11 +74,6 @@ def first_open_time(body: bytes) -> int | None:
     return epoch_ms(stamp)
 
 
-def parse_dump(lines: Iterable[str], symbol: str, source: str, server_ms: int) -> Page:
-    """The bars in lines of Binance's public dump files, whose times are in milliseconds or, since 2025, microseconds."""
-    return _row_by_row([_dump_row(line) for line in lines if line.strip()], symbol, source, server_ms)
-
-
 def _page(rows: list[Row], symbol: str, source: str, server_ms: int) -> Page:
     by_minute = dict(_fields(rows, symbol, source, server_ms))
     minutes = list(by_minute)
@@ -140,14 +135,6 @@ def _list_in(body: bytes) -> list[Any]:
     if not isinstance(rows, list):
         raise ValueError("the answer is not a list of rows")  # noqa: TRY004 - callers know one error for a bad answer
     return rows
-
-
-def _dump_row(line: str) -> list[Any]:
-    cells: list[Any] = [cell.strip() for cell in line.split(",")]
-    for column in (0, 6, 8):
-        if column < len(cells) and cells[column].isascii() and cells[column].isdecimal() and len(cells[column]) < 20:
-            cells[column] = int(cells[column])
-    return cells
 
 
 def _minute_of(raw: Any, server_ms: int) -> int | None:

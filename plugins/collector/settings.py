@@ -1,12 +1,11 @@
 """The collector's section of config.yaml."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from hub.settings import Duration, PluginSettings, SettingsModel, SymbolName, WebAddress
+from hub.settings import Duration, LocalPath, PluginSettings, SettingsModel, SymbolName, WebAddress
 
 CoinId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 
@@ -39,7 +38,7 @@ class CoinGeckoSettings(SettingsModel):
 class SimulatedSettings(SettingsModel):
     """An exchange inside the hub: a file of bars played again, or a market that chance makes."""
 
-    file: Path | tuple[Path, ...] | dict[SymbolName, Path] | None = None
+    file: LocalPath | tuple[LocalPath, ...] | dict[SymbolName, LocalPath] | None = None
     """CSV (or .csv.gz) of minute bars: one, several (the symbol from their names), or one per symbol. None: chance."""
     seed: int = 1
     """Another number, another market. The same number, the same market, in every run."""

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 
-from hub.flow import Hub
+from hub.flow import Hub, Progress
 from plugins.collector.binance import Binance
 from plugins.collector.coingecko import CoinGecko
-from plugins.collector.collection import Batch, Collection, Progress
+from plugins.collector.collection import Batch, Collection
 from plugins.collector.exchange_time import ExchangeTime
 from plugins.collector.settings import CollectorSettings
 from plugins.collector.simulated import LoopbackServer, SimulatedExchange, open_books

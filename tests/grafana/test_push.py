@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from hub.cli import main
+from hub.configuration import load_configuration
 from hub.runtime.doctor import Finding, examine
 from hub.runtime.grafana_push import InfluxAddress
-from hub.settings import load_configuration
 from plugins.influxdb.settings import InfluxSettings
 from tests.grafana.asking import BOARDS
 from tests.grafana.server import EVERYTHING, FakeGrafana, serving

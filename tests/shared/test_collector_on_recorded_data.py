@@ -5,7 +5,6 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from hub.messages import Bar, Gap
 from hub.testing import FakeHub
 from plugins import collector
 from plugins.collector.coingecko import IDS
-from plugins.collector.klines import parse, parse_dump, read_rows
+from plugins.collector.klines import parse, read_rows
 
 FAR = 10**13
 NUMBERS = tuple[int, float, float, float, float, float]
@@ -107,15 +106,6 @@ async def test_halts_are_exactly_the_known_gaps_and_stay_unfilled(name: str, sha
     assert found == expected
     assert {gap.reason for gap in ledger.known} == {"exchange: no data"}
     assert list(ledger.rows[symbol].values()) == list(rows_of(shared_data / "market" / name))
-
-
-def test_a_months_dump_in_microseconds_is_a_day_of_bars(shared_data: Path) -> None:
-    lines = (shared_data / "api" / "binance_public_dump_BTCUSDT-1m-2026-03-01.csv").read_text().splitlines()
-    page = parse_dump(lines, "BTC-USDT", "binance", FAR)
-    assert (len(page.bars), page.rejected) == (1440, [])
-    assert page.bars[0].open_time == datetime(2026, 3, 1, tzinfo=UTC)
-    first = lines[0].split(",")
-    assert (page.bars[0].close, page.bars[0].trades, page.bars[0].taker_buy_volume) == (float(first[4]), int(first[8]), float(first[9]))
 
 
 @pytest.mark.parametrize("name", ["BTCUSDT_1h_202505", "ETHUSDT_1h_202505", "BTCUSDT_15m_20250602", "ETHUSDT_15m_20250602"], ids=str)

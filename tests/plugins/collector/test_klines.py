@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.market.interval import MINUTE_MS, from_ms, to_ms
-from plugins.collector.klines import Page, parse, parse_dump, read_rows
+from plugins.collector.klines import Page, parse, read_rows
 from tests.exchanges import page, row
 
 T = to_ms(datetime(2025, 5, 20, tzinfo=UTC))
@@ -117,17 +117,6 @@ def test_what_is_no_row_is_rejected(raw: Any) -> None:
 def test_what_is_no_list_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse(body, "BTC-USDT", "test", LATER)
-
-
-def test_a_dump_line_with_microseconds_becomes_a_bar() -> None:
-    lines = [
-        f"{T * 1000},66973.26,67029.25,66967.18,66998.58,9.19306,{(T + MINUTE_MS) * 1000 - 1},6159.3,5610,4.6,3089.1,0\n",
-        "open_time,open,high,low,close\n",
-        "\n",
-    ]
-    result = parse_dump(lines, "BTC-USDT", "binance", LATER)
-    assert [(to_ms(bar.open_time), bar.close, bar.trades) for bar in result.bars] == [(T, 66998.58, 5610)]
-    assert len(result.rejected) == 1
 
 
 anything = (

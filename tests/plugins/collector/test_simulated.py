@@ -23,7 +23,7 @@ from plugins import collector
 from plugins.collector.bar_file import BarFile
 from plugins.collector.klines import parse, read_rows
 from plugins.collector.market_simulation import MarketSimulation
-from plugins.collector.settings import CollectorSettings, SimulatedSettings
+from plugins.collector.settings import SimulatedSettings
 from plugins.collector.simulated import ApiError, LoopbackServer, SimulatedExchange, files_for, open_books
 
 T = to_ms(START)
@@ -117,7 +117,9 @@ async def test_backfill_ends_and_tells_its_progress(bar_file: Path, tmp_path: Pa
     hub = FakeHub(
         {"source": "simulated", "simulated": {"file": str(bar_file)}}, clock=SystemClock(), symbols=("BTC-USDT",), data_dir=tmp_path
     )
-    async for batch in collector.backfill(hub, hub.settings_for(CollectorSettings), 1, lambda done, total: told.append((done, total))):
+    [source] = collector.register_sources(hub)
+    assert source.backfill is not None
+    async for batch in source.backfill(1, lambda done, total: told.append((done, total))):
         hub.store.record(batch)
     await hub.http.aclose()
     assert told[-1] == (1438, 1438)

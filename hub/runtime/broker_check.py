@@ -1,0 +1,49 @@
+"""Logs into the broker as the hub would, and hears itself: the only proof that user, password, TLS and ACL are right."""
+
+import asyncio
+import secrets
+from contextlib import suppress
+
+from hub.errors import PermanentError, TransientError
+from hub.runtime import refusal
+from hub.runtime.bus import ECHO_S, KEEPALIVE_S, Endpoint, Link, newest_protocol, protocol_name, tls_context
+from hub.settings import MqttSettings
+from hub.topics import DOCTOR_BEAT, HEARTBEAT
+
+
+async def try_login(settings: MqttSettings) -> str:
+    """What the broker let us do, in words. HubError, with what to change, where it did not."""
+    endpoint = Endpoint(settings, tls_context(settings), KEEPALIVE_S)
+    client_id = f"{settings.root.replace('/', '-')}-doctor-{secrets.token_hex(4)}"  # not the hub's: that one may be connected
+    link = Link(endpoint, client_id, await newest_protocol(endpoint, client_id))
+    try:
+        link.log_in(None)
+        code, words = await link.open()
+        if code:
+            raise PermanentError(refusal.login_refused(settings, endpoint.address, code, words))
+        await _hear_ourselves(link, settings, endpoint.address)
+        link.disconnect()
+        await asyncio.wait((link.over,), timeout=ECHO_S)
+    finally:
+        link.close()
+    user = f" as {settings.username!r}" if settings.username else ""
+    secured = ", TLS" if settings.tls else ""
+    return f"{endpoint.address} lets us in{user} and delivers what we publish (MQTT {protocol_name(link.protocol)}{secured})"
+
+
+async def _hear_ourselves(link: Link, settings: MqttSettings, address: str) -> None:
+    """On the topic of the hub's own heartbeat, which ignores ours."""
+    topic, heard = f"{settings.root}/{HEARTBEAT}", asyncio.Event()
+    beat = DOCTOR_BEAT + secrets.token_hex(8).encode()
+    link.on_message = lambda message: heard.set() if message.payload == beat else None
+    for refused in await link.subscribe([topic]):
+        raise PermanentError(refused)
+    outcome = await link.outcome(link.send(topic, beat))
+    if outcome is not None:
+        raise outcome
+    with suppress(TimeoutError):
+        await asyncio.wait_for(heard.wait(), ECHO_S)
+    if link.over.done():
+        raise TransientError(f"{link.over.result()} right after our login")
+    if not heard.is_set():
+        raise PermanentError(refusal.topic_refused(settings, address, "hear itself on", topic, "no echo"))

@@ -1,0 +1,71 @@
+"""Bars in memory, as training reads them: stretches of minutes without a gap."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from hub.errors import HubError
+from hub.market.interval import MINUTE_MS, Range
+from trainer.month import NUMBERS, Column, Minutes, Times, bars_in, month_files, read_month
+from trainer.shelf import FOLDER
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Bars of one symbol, each a minute after the one before; columns of equal length, NaN where a number is not known."""
+
+    symbol: str
+    open_time: Times
+    open: Column
+    high: Column
+    low: Column
+    close: Column
+    volume: Column
+    quote_volume: Column
+    trades: Column
+    taker_buy_volume: Column
+    """The part of `volume` that buyers took."""
+
+    def __len__(self) -> int:
+        return len(self.open_time)
+
+
+def load(data_dir: Path) -> dict[str, list[Stretch]]:
+    """All bars by symbol, in stretches that ascend in time. HubError where there are none, or a file is damaged."""
+    folder = data_dir / FOLDER
+    symbols = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    found = {path.name: stretches for path in symbols if (stretches := _stretches(path))}
+    if not found:
+        raise HubError(f"{folder}: holds no bars yet; `trainer ingest` or `trainer fetch` bring some")
+    return found
+
+
+def gaps_in(times: Times) -> list[Range]:
+    """First and last missing minute of every hole between ascending open times."""
+    holes = np.flatnonzero(np.diff(times) > MINUTE_MS)
+    return [(int(times[hole]) + MINUTE_MS, int(times[hole + 1]) - MINUTE_MS) for hole in holes]
+
+
+def _stretches(folder: Path) -> list[Stretch]:
+    minutes = _all_months(folder)
+    steps = np.diff(minutes.times)
+    if np.any(steps <= 0) or np.any(minutes.times % MINUTE_MS):
+        raise HubError(f"{folder}: its minutes overlap, or are not on the grid; remove it, and ingest again")
+    edges = [0, *(np.flatnonzero(steps != MINUTE_MS) + 1), len(minutes)]
+    parts = [minutes.part(first, end) for first, end in pairwise(edges) if end > first]
+    return [Stretch(folder.name, part.times, *part.values) for part in parts]
+
+
+def _all_months(folder: Path) -> Minutes:
+    """One piece of memory, filled month by month: there is never much more than what is returned."""
+    files = month_files(folder)
+    counts = [bars_in(file) for file in files]
+    times, values = np.empty(sum(counts), np.int64), np.empty((len(NUMBERS), sum(counts)))
+    end = 0
+    for file, count in zip(files, counts, strict=True):
+        month = read_month(file)
+        times[end : end + count], values[:, end : end + count] = month.times, month.values
+        end += count
+    return Minutes(times, values)
