@@ -169,7 +169,7 @@ class GuestProcess:
 
 
 def _error_from(error: Line) -> Exception:
-    kind = getattr(errors, error["class"], DescribedError)
+    kind: type[Exception] = getattr(errors, error["class"], DescribedError)
     if issubclass(kind, TransientError):
         return kind(error["text"], retry_after=error.get("retry_after"))
     made: Exception = kind(error["text"])

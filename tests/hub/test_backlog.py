@@ -166,8 +166,8 @@ async def test_only_facts_that_are_for_the_sink_count(tmp_path: Path) -> None:
         assert made.store.waiting(0, (Alert,)) == 0
         await made.recorder.record([Alert(symbol="BTC-USDT", source="test", text="now")])
         assert made.store.waiting(0, (Alert,)) == 1
-        await made.until(lambda: len(made.shelf.taken) == 1)
-        assert made.store.waiting(made.store.cursor("shelf.facts"), (Bar, Alert)) == 0
+        await made.until(lambda: made.store.waiting(made.store.cursor("shelf.facts"), (Bar, Alert)) == 0)
+        assert len(made.shelf.taken) == 1
 
 
 async def test_a_score_gets_its_time_when_it_is_recorded(tmp_path: Path) -> None:
