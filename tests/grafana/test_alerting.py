@@ -10,10 +10,10 @@ import yaml
 from grafana_foundation_sdk.models.alerting import Query, Rule
 
 from tests.grafana import day
-from tests.grafana.asking import BOARDS, ROOT
-from tests.grafana.day import DAY, MINUTE, SCHEMA, Row
-from tests.grafana.influxd import Influx
+from tests.grafana.asking import BOARDS, ROOT, ask, fill
+from tests.grafana.day import DAY, HOUR, MINUTE, SCHEMA, Told, written
 from tests.grafana.test_queries import WORDS, tables
+from tests.influx import Influx
 
 FILE = ROOT / "provisioning" / "alerting" / "rules.yaml"
 [GROUP] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"]
@@ -22,14 +22,14 @@ EVALUATORS = {"lt": lambda value, limit: value < limit, "gt": lambda value, limi
 numbers = itertools.count()
 
 
-def fired(influx: Influx, rule: dict[str, Any], rows: Iterable[Row]) -> list[dict[str, str]] | str:
+def fired(influx: Influx, rule: dict[str, Any], told: Iterable[Told]) -> list[dict[str, str]] | str:
     """The labels of each series that fires; or what the rule makes of no data."""
     database = f"alerts{next(numbers)}"
-    influx.write(database, [row.line() for row in rows])
-    ask, reduce, compare = (step["model"] for step in rule["data"])
+    fill(influx, database, written(told))
+    question, reduce, compare = (step["model"] for step in rule["data"])
     assert (reduce["type"], reduce["expression"], compare["type"], compare["expression"]) == ("reduce", "A", "threshold", "B")
     assert reduce["reducer"] == "last"
-    found = influx.ask(database, ask["query"])
+    found = ask(influx, database, question["query"])
     if not found:
         return str(rule["noDataState"])
     evaluator = compare["conditions"][0]["evaluator"]
@@ -37,16 +37,17 @@ def fired(influx: Influx, rule: dict[str, Any], rows: Iterable[Row]) -> list[dic
     return [tags for tags, value in newest if EVALUATORS[evaluator["type"]](value, *evaluator["params"])]
 
 
-def without(rows: Iterable[Row], symbol: str, minutes: int, now: int) -> list[Row]:
-    return [row for row in rows if row.tags.get("symbol") != symbol or row.at < now - minutes * MINUTE]
+def until(told: Iterable[Told], symbol: str, end: int) -> list[Told]:
+    """Without what was told of `symbol` from `end` on."""
+    return [(message, at) for message, at in told if getattr(message, "symbol", None) != symbol or at < end]
 
 
 def test_one_symbol_without_bars_fires_for_itself(influx: Influx, now: int) -> None:
     """The other's bars do not hide it; a late minute or two are no alarm."""
     rule, bars = RULES["bars-stale"], list(day.bars(now, 30 * 60))
     assert fired(influx, rule, bars) == []
-    assert fired(influx, rule, without(bars, "ETH-USDT", 3, now)) == []
-    assert fired(influx, rule, without(bars, "ETH-USDT", 12, now)) == [{"symbol": "ETH-USDT"}]
+    assert fired(influx, rule, until(bars, "ETH-USDT", now - 3 * MINUTE)) == []
+    assert fired(influx, rule, until(bars, "ETH-USDT", now - 12 * MINUTE)) == [{"symbol": "ETH-USDT"}]
     assert fired(influx, rule, []) == "Alerting"
 
 
@@ -69,26 +70,21 @@ def test_influxdb_behind_or_silent_fires(influx: Influx, now: int) -> None:
 def test_only_a_confident_live_forecast_fires(influx: Influx, now: int) -> None:
     """A shadow's confidence is nobody's business yet, and no forecast at all is no alarm."""
     rule = RULES["forecast-confident"]
-    tags = {"symbol": "BTC-USDT", "horizon": "5", "model": "patch", "role": "live"}
-    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.29}, now)]) == []
-    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.31}, now)]) == [{"symbol": "BTC-USDT", "horizon": "5"}]
-    assert fired(influx, rule, [Row("forecast", tags | {"role": "shadow"}, {"confidence": 0.9}, now)]) == "OK"
-    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.9}, now - 20 * MINUTE)]) == "OK"
+    assert fired(influx, rule, [day.forecast(now, confidence=0.29)]) == []
+    assert fired(influx, rule, [day.forecast(now, confidence=0.31)]) == [{"symbol": "BTC-USDT", "horizon": "5"}]
+    assert fired(influx, rule, [day.forecast(now, model=day.SHADOW, confidence=0.9)]) == "OK"
+    assert fired(influx, rule, [day.forecast(now - 20 * MINUTE, confidence=0.9)]) == "OK"
 
 
 def test_a_week_below_zero_fires_and_a_good_hour_saves(influx: Influx, now: int) -> None:
     """A hub with five bad days has not had a bad week."""
     rule = RULES["skill-below-zero"]
-    bad = list(day.scores(now, skill=-0.01, symbol="BTC-USDT"))
-    assert fired(influx, rule, [*bad, *day.scores(now, skill=0.01, symbol="ETH-USDT")]) == [
+    bad = list(day.scores(now, -0.01, ("BTC-USDT",)))
+    assert fired(influx, rule, [*bad, *day.scores(now, 0.01, ("ETH-USDT",))]) == [
         {"symbol": "BTC-USDT", "horizon": horizon} for horizon in ("10", "30", "5")
     ]
-    young = fired(influx, rule, [row for row in bad if row.at > now - 5 * DAY])
-    assert young == []
-    good = [
-        Row("score", {"symbol": "BTC-USDT", "horizon": "5", "model": "patch", "role": "live"}, {"skill": 0.01}, now - back * DAY)
-        for back in (2, 4)
-    ]
+    assert fired(influx, rule, [(message, at) for message, at in bad if at > now - 5 * DAY]) == []
+    good = [day.score(now - back * DAY + MINUTE, "BTC-USDT", 5, skill=0.01) for back in (2, 4)]
     assert fired(influx, rule, [*bad, *good]) == [{"symbol": "BTC-USDT", "horizon": horizon} for horizon in ("10", "30")]
     assert fired(influx, rule, []) == "OK"
 
@@ -96,13 +92,10 @@ def test_a_week_below_zero_fires_and_a_good_hour_saves(influx: Influx, now: int)
 def test_a_rollback_fires_and_other_alerts_do_not(influx: Influx, now: int) -> None:
     """The rule reads the inference plugin's own words."""
     rule = RULES["model-rolled-back"]
-    said = Row(
-        "alert", {"symbol": "BTC-USDT", "source": "inference"}, {"text": "model patch 4 was Rolled back: NaN", "severity": "critical"}, now
-    )
-    assert fired(influx, rule, [said]) == [{"symbol": "BTC-USDT"}]
-    assert fired(influx, rule, [Row("alert", said.tags | {"source": "volatility"}, said.fields, now)]) == "OK"
-    assert fired(influx, rule, [Row("alert", said.tags, {"text": "model patch 4 is live"}, now)]) == "OK"
-    assert fired(influx, rule, [Row("alert", said.tags, said.fields, now - 2 * 60 * MINUTE)]) == "OK"
+    assert fired(influx, rule, [day.alert(now, "inference", "model patch 4 was Rolled back: NaN")]) == [{"symbol": "BTC-USDT"}]
+    assert fired(influx, rule, [day.alert(now, "volatility", "rolled back")]) == "OK"
+    assert fired(influx, rule, [day.alert(now, "inference", "model patch 4 is live")]) == "OK"
+    assert fired(influx, rule, [day.alert(now - 2 * HOUR, "inference", "model patch 4 was rolled back")]) == "OK"
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))

@@ -145,3 +145,12 @@ def test_a_variable_that_is_offered_is_used() -> None:
             name for panel in board["panels"] for target in panel.get("targets", []) for name in re.findall(r"\$\{(\w+)", target["query"])
         }
         assert used == {variable["name"] for variable in board["templating"]["list"]}
+
+
+def test_the_page_tells_of_every_board_and_rule() -> None:
+    """By the names that Grafana shows."""
+    page = (ROOT.parent / "docs" / "grafana.md").read_text(encoding="utf-8")
+    rules = yaml.safe_load((ROOT / "provisioning/alerting/rules.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    assert [
+        name for name in (*(board["title"] for board in BOARDS.values()), *(rule["title"] for rule in rules)) if f"| {name} |" not in page
+    ] == []

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from hub.cli import main
+from hub.configuration import load_configuration
 from hub.runtime.doctor import Finding, examine
-from hub.settings import load_configuration
+from hub.runtime.grafana_push import InfluxAddress
+from plugins.influxdb.settings import InfluxSettings
 from tests.grafana.asking import BOARDS
 from tests.grafana.server import EVERYTHING, FakeGrafana, serving
 from tests.grafana.test_alerting import RULES
@@ -313,6 +315,13 @@ def test_alerting_that_is_switched_off_is_said(tmp_path: Path, grafana: FakeGraf
     code, words = refused(tmp_path, grafana)
     assert (code, "alerting is switched off in this Grafana; set [unified_alerting]" in words) == (1, True)
     assert len(grafana.boards) == 5
+
+
+def test_the_data_sources_defaults_are_the_plugins(tmp_path: Path) -> None:
+    """The runtime may not import a plugin, so the same keys stand in two places."""
+    for name, info in InfluxAddress.model_fields.items():
+        assert name in InfluxSettings.model_fields
+        assert info.default == InfluxSettings.model_fields[name].default
 
 
 async def test_the_doctor_looks_at_grafana_where_there_is_a_token(tmp_path: Path, grafana: FakeGrafana) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.grafana.asking import BOARDS, Question, ask_panel, options, questions, regex
+from tests.grafana.asking import BOARDS, Question, Series, ask, ask_panel, options, questions, regex
 from tests.grafana.day import HORIZONS, HOUR, SCHEMA, SYMBOLS
-from tests.grafana.influxd import Influx, Series
+from tests.influx import Influx
 
 QUESTIONS = list(questions())
 EVERY_HUB_HAS = {"bar", "plugin", "hub"}
@@ -98,7 +98,7 @@ def test_missing_minutes_are_counted_hour_by_hour(influx: Influx, now: int) -> N
 def test_an_odd_symbol_does_not_break_the_regular_expression(influx: Influx) -> None:
     """Several choices, and letters that mean something to it."""
     assert regex(["BTC-USDT", "A.B/C"]) == r"(BTC-USDT|A\.B\/C)"
-    [series] = influx.ask("full", f'SELECT count("close") FROM "bar" WHERE "symbol" =~ /^{regex(["BTC-USDT", "A.B/C"])}$/')
+    [series] = ask(influx, "full", f'SELECT count("close") FROM "bar" WHERE "symbol" =~ /^{regex(["BTC-USDT", "A.B/C"])}$/')
     assert series.values[0][1] == 1800
 
 
