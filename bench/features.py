@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -25,7 +26,7 @@ from hub.market.trailing import Column, change, exponential_mean, trailing_sums
 from tests.markets import market
 
 Columns = dict[str, Column]
-PIECE, WARM_UP = 16_384, 768
+PIECE, WARM_UP = 16_384, 512
 
 
 def by_ta(frame: pd.DataFrame) -> Columns:
@@ -92,11 +93,11 @@ def atr_by_the_hub(bars: BarColumns) -> Columns:
 
 def in_pieces(made_by: Callable[[BarColumns], Columns], bars: BarColumns) -> Columns:
     """As `feature_matrix` goes about it."""
-    found: Columns = {}
+    found: Columns = defaultdict(lambda: np.empty(len(bars.close)))
     for first in range(0, len(bars.close), PIECE):
         seen = slice(max(0, first - WARM_UP), first + PIECE)
         for name, column in made_by(bars.part(seen)).items():
-            found.setdefault(name, np.empty(len(bars.close)))[first : first + PIECE] = column[first - seen.start :]
+            found[name][first : first + PIECE] = column[first - seen.start :]
     return found
 
 

@@ -1,4 +1,4 @@
-"""A real InfluxDB with a day in it, one for each process of the tests."""
+"""A real InfluxDB with a day in it, one for each process of the tests; and a Grafana of each test's own."""
 
 import time
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import pytest
 
 from tests.grafana import day
 from tests.grafana.asking import fill
+from tests.grafana.server import FakeGrafana, serving
 from tests.influx import Influx
 
 
@@ -24,4 +25,10 @@ def influx(tmp_path_factory: pytest.TempPathFactory, now: int) -> Iterator[Influ
         fill(running, "full_long", list(day.long_bars(now)))
         fill(running, "young", day.written(day.first_hour(now)))
         fill(running, "young_long", [])
+        yield running
+
+
+@pytest.fixture
+def grafana() -> Iterator[FakeGrafana]:
+    with serving(FakeGrafana()) as running:
         yield running

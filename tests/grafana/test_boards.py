@@ -9,7 +9,8 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
-from grafana_foundation_sdk.models.dashboard import Dashboard
+from grafana_foundation_sdk.models.common import GraphFieldConfig, TableFieldOptions
+from grafana_foundation_sdk.models.dashboard import Dashboard, FieldConfig
 
 from grafana.boards.draw import drawn
 from grafana.boards.render import BOARDS as BUILDERS
@@ -61,6 +62,16 @@ def test_a_misspelt_key_is_found() -> None:
     board["panels"][7]["fieldConfig"]["defaults"]["custom"]["drawStlye"] = "bars"
     again = json.loads(JSONEncoder().encode(Dashboard.from_json(board)))
     assert {item.split(".")[-1] for item in lost(board, again) if "targets" not in item} == {"candelStyle", "drawStlye"}
+
+
+def test_every_override_is_one_that_grafana_knows() -> None:
+    """It ignores the others without a word."""
+    own = {"timeseries": GraphFieldConfig, "table": TableFieldOptions}
+    for _, panel in PANELS:
+        for prop in (prop for override in panel["fieldConfig"]["overrides"] for prop in override["properties"]):
+            kind = own[panel["type"]] if prop["id"].startswith("custom.") else FieldConfig
+            name = prop["id"].removeprefix("custom.")
+            assert name in kind.from_json({name: prop["value"]}).to_json(), (panel["title"], prop)
 
 
 def test_every_id_is_used_once() -> None:

@@ -112,6 +112,7 @@ def test_rows_of_another_length_and_a_wrong_close_are_refused(tmp_path: Path) ->
 def test_line_numbers_hold_over_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is read in blocks; here of three rows."""
     monkeypatch.setattr(unpacked, "BLOCK", 150)
+    monkeypatch.setattr(unpacked, "PIECE", 50)
     spoilt = {4: "1,2,3", 5: ""}
     rows = [spoilt.get(minute % 10, plain(minute, volume="x" if minute % 10 == 9 else 1.5)) for minute in range(95)]
     found = reading(tmp_path, PLAIN, *rows)
