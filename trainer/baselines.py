@@ -45,7 +45,7 @@ def usual_moves(data: Dataset, train: Index) -> Usual:
     return Usual(low, high)
 
 
-def persistence(data: Dataset, ends: Index, usual: Usual) -> Forecasts:
+def persistence(ends: Index, usual: Usual) -> Forecasts:
     """Nothing changes: the last close, up as likely as down, and the usual width."""
     shape = len(ends), len(HORIZONS)
     return Forecasts(ends, np.zeros(shape), np.broadcast_to(usual.low, shape), np.broadcast_to(usual.high, shape), np.full(shape, 0.5))

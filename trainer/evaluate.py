@@ -32,7 +32,7 @@ class Evaluation:
 
 
 def evaluate_run(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
-    """Windows that open in [first, last) ms. Minutes after the run's own data by its final model; otherwise the walk-forward, each fold by the model that had not seen it."""
+    """Windows that open in [first, last) ms: those after the run's own data by its final model; where there are none, the walk-forward."""
     spec = run.spec()
     newer = _between(data, data.on_grid(np.arange(len(data)), spec.every), max(first, _ms(run.facts()["trained_until"])), last)
     if len(newer):

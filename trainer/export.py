@@ -72,7 +72,8 @@ def to_onnx(model: Forecaster) -> bytes:
         do_constant_folding=True,
         dynamo=False,
     )
-    return _anonymous(onnx.load_from_string(stream.getvalue())).SerializeToString()
+    content: bytes = _anonymous(onnx.load_from_string(stream.getvalue())).SerializeToString()
+    return content
 
 
 def to_int8(graph: bytes, scratch: Path) -> bytes:
@@ -91,7 +92,8 @@ def to_int8(graph: bytes, scratch: Path) -> bytes:
         quantize_dynamic(
             prepared, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
         )
-        return _anonymous(onnx.load_from_string(target.read_bytes())).SerializeToString()
+        content: bytes = _anonymous(onnx.load_from_string(target.read_bytes())).SerializeToString()
+        return content
     finally:
         for file in (source, prepared, target):
             file.unlink(missing_ok=True)

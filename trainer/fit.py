@@ -106,7 +106,7 @@ class Fit:
             group["lr"] = self.spec.learning_rate * self._schedule(self.progress.step)
         value = self._forward(ends, weight, self.precision)
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(value).backward()
+        self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self._scaler.step(self._optimizer)
@@ -120,12 +120,12 @@ class Fit:
         labels = torch.from_numpy(self._data.labels(ends)).to(self.device).clamp(-8.0, 8.0)
         with autocast(self.device, precision):
             raw = self._trained(rows)
-        return loss(tuple(part.float() for part in raw), labels, weight.to(self.device))  # type: ignore[arg-type]
+        return loss(tuple(part.float() for part in raw), labels, weight.to(self.device))
 
     def _try(self, precision: Precision) -> None:
         """A step that changes nothing, to see how long one takes."""
         ends = self._train[: self.spec.batch]
-        self._forward(ends, torch.ones(len(ends)), precision).backward()
+        self._forward(ends, torch.ones(len(ends)), precision).backward()  # type: ignore[no-untyped-call]
         self._optimizer.zero_grad(set_to_none=True)
 
     def _schedule(self, step: int) -> float:
@@ -206,7 +206,8 @@ def _recency(times: Index, half_life_days: float | None) -> np.ndarray[Any, np.d
     if half_life_days is None or not len(times):
         return np.ones(len(times), np.float32)
     age = (times.max() - times) / DAY_MS
-    return np.power(0.5, age / half_life_days).astype(np.float32)
+    weights: np.ndarray[Any, np.dtype[np.float32]] = np.power(0.5, age / half_life_days).astype(np.float32)
+    return weights
 
 
 def write_whole(file: Path, content: dict[str, Any]) -> None:

@@ -23,6 +23,9 @@ _USUAL = 5e-4  # what `volatility_60` is the logarithm beside
 class Scaling(nn.Module):
     """Raw feature rows to standard ones, by mean and deviation of the training part; a feature that never moved there counts as 0."""
 
+    mean: Tensor
+    factor: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(len(FEATURES)))
@@ -50,7 +53,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.project(x).reshape(self.split).permute(2, 0, 3, 1, 4).unbind(0)  # [batch, heads, tokens, d_model / heads]
         weights = torch.softmax(query @ key.transpose(-2, -1) * self.split[-1] ** -0.5, dim=-1)
-        return self.out((weights @ value).transpose(1, 2).reshape(self.joined))
+        out: Tensor = self.out((weights @ value).transpose(1, 2).reshape(self.joined))
+        return out
 
 
 class Block(nn.Module):
@@ -65,7 +69,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.dropout(self.attention(self.before_attention(x)))
-        return x + self.dropout(self.feed_forward(self.before_feed_forward(x)))
+        out: Tensor = x + self.dropout(self.feed_forward(self.before_feed_forward(x)))
+        return out
 
 
 class PatchTransformer(nn.Module):
@@ -87,7 +92,8 @@ class PatchTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.blocks(self.project(x.reshape(self.patches)) + self.position)
-        return self.heads(torch.cat((tokens[:, -1], self.newest(x[:, -1])), dim=1))
+        heads: Tensor = self.heads(torch.cat((tokens[:, -1], self.newest(x[:, -1])), dim=1))
+        return heads
 
 
 class SeedTransformer(nn.Module):
@@ -102,11 +108,18 @@ class SeedTransformer(nn.Module):
         self.heads = nn.Linear(spec.d_model, HEADS * len(HORIZONS))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.heads(self.normal(self.blocks(self.project(x) + self.position)[:, -1]))
+        heads: Tensor = self.heads(self.normal(self.blocks(self.project(x) + self.position)[:, -1]))
+        return heads
 
 
 class Calibration(nn.Module):
     """What the validation stretch said about the heads, per horizon; fitted by `trainer.calibrate`, neutral until then."""
+
+    slope: Tensor
+    bias: Tensor
+    shrink: Tensor
+    below: Tensor
+    above: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +139,7 @@ class Forecaster(nn.Module):
         self.calibration = Calibration()
 
     def raw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """[batch, window, features] to logit of P(up), median, low and high, each [batch, horizons], the last three in units of volatility."""
+        """[batch, window, features] to logit of P(up), median, low and high, each [batch, horizons]; quantiles in units of volatility."""
         heads = self.network(self.scaling(rows)).reshape(-1, HEADS, len(HORIZONS))
         middle = heads[:, 1]
         below, above = nn.functional.softplus(heads[:, 2]), nn.functional.softplus(heads[:, 3])

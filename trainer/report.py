@@ -1,4 +1,4 @@
-"""The HTML report of an evaluation: the tables, and plots that show where a model helps and where it does not. One file, nothing from elsewhere."""
+"""The HTML report of an evaluation: tables, and plots that show where a model helps and where not. One file, nothing from elsewhere."""
 
 import base64
 import html
@@ -19,7 +19,10 @@ from trainer.forecasts import Forecasts
 from trainer.table import POOLED
 
 mpl.use("svg")
-_STYLE = "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}img{width:100%}"
+_STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
+    "td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}img{width:100%}"
+)
 _COLUMNS = ("n", "auc", "mse_skill", "brier_skill", "ece", "coverage80", "ic", "hit_rate_top_decile", "return_after_cost_top_decile")
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -82,7 +85,8 @@ def _rows(title: str, entry: Mapping[str, Any]) -> str:
     lines = {"model": entry, **entry["baselines"]}
     body = "".join(f"<tr><td>{name}" + "".join(f"<td>{_number(line.get(column))}" for column in _COLUMNS) for name, line in lines.items())
     low, high = entry["auc_ci"]
-    return f"<h3>{title}</h3><table><tr><th>{head}{body}</table><p>AUC 95 % interval {low:.3f} to {high:.3f}; pinball skill {entry['pinball_skill']:+.1%}</p>"
+    interval = f"AUC 95 % interval {low:.3f} to {high:.3f}; pinball skill {entry['pinball_skill']:+.1%}"
+    return f"<h3>{title}</h3><table><tr><th>{head}{body}</table><p>{interval}</p>"
 
 
 def _number(value: Any) -> str:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hub.complaints import explain
 from hub.errors import SettingsError
-from hub.settings import explain
 
 RUNS = Path(__file__).parent / "runs"
 Positive = Annotated[int, Field(ge=1)]

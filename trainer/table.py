@@ -24,7 +24,7 @@ POOLED = "all"
 
 def baselines_for(data: Dataset, train: Index, ends: Index, usual: Usual) -> dict[str, Forecasts]:
     """Every baseline's word on the windows in `ends`; the learnt ones know `train` alone, and are left out where that is too little."""
-    found = {"persistence": persistence(data, ends, usual), "reversal": reversal(data, ends, usual)}
+    found = {"persistence": persistence(ends, usual), "reversal": reversal(data, ends, usual)}
     if len(train) >= FEWEST_WINDOWS and len(ends):
         found |= {name: learn(data, train, ends, usual) for name, learn in LEARNT.items()}
     return found
@@ -53,17 +53,17 @@ def judge(data: Dataset, forecasts: Forecasts, baselines: Mapping[str, Forecasts
 def _entry(data: Dataset, said: Forecasts, baselines: Mapping[str, Forecasts], usual: NDArray[np.float64], horizon: int) -> Table:
     outcome = data.outcome[said.ends, horizon]
     always = usual[:, horizon]
-    entry = _numbers(data, said, outcome, horizon)
+    entry = _numbers(said, outcome, horizon)
     widths = metrics.pinball(outcome, always[:, 0], always[:, 1])
     entry["pinball_skill"] = 1.0 - metrics.pinball(outcome, said.low[:, horizon], said.high[:, horizon]) / widths if widths else None
     entry["regimes"] = _regimes(data, said, outcome, horizon)
     moved = outcome != 0.0
     entry["auc_ci"] = list(metrics.auc_interval(outcome[moved] > 0, said.p_up[moved, horizon], data.open_time[said.ends][moved]))
-    entry["baselines"] = {name: _numbers(data, each, outcome, horizon) for name, each in baselines.items()}
+    entry["baselines"] = {name: _numbers(each, outcome, horizon) for name, each in baselines.items()}
     return entry
 
 
-def _numbers(data: Dataset, said: Forecasts, outcome: NDArray[np.float64], horizon: int) -> Table:
+def _numbers(said: Forecasts, outcome: NDArray[np.float64], horizon: int) -> Table:
     """What is said of a model and of each baseline alike."""
     moved = outcome != 0.0
     up, p_up, came = outcome[moved] > 0.0, said.p_up[moved, horizon], outcome[moved]

@@ -52,11 +52,13 @@ class Windows:
 
     def gather_labels(self, chosen: Index) -> Labels:
         """Labels [len(chosen), h] alone."""
-        return self._labels[self._ends[chosen]]
+        found: Labels = self._labels[self._ends[chosen]]
+        return found
 
     def newest(self, chosen: Index) -> Features:
         """The last row of each window, [len(chosen), f]."""
-        return self._rows[self._ends[chosen]]
+        found: Features = self._rows[self._ends[chosen]]
+        return found
 
     def batches(self, chosen: Index, size: int, rng: np.random.Generator | None = None) -> Iterator[tuple[Features, Labels]]:
         """`chosen` in batches of `size`, the last one smaller; in a new order each time where there is an `rng`, else as they stand."""
