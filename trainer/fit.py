@@ -74,7 +74,9 @@ class Fit:
     def run(self, tell: Callable[[Progress, float], None] = lambda _progress, _loss: None) -> Forecaster:
         """Train to the end, or from the checkpoint on; returns the model with its best averaged weights. `tell` hears of every step."""
         self._resume()
-        if self.progress.step < self.steps:
+        if self.spec.precision != "auto":
+            self.precision = self.spec.precision
+        elif not self.progress.step:
             self.precision = quickest(self.device, self._try)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         every = max(1, self.steps_an_epoch // self.spec.validations)
@@ -176,6 +178,8 @@ class Fit:
                 "averaged": self._averaged,
                 "best": self._best,
                 "optimizer": self._optimizer.state_dict(),
+                "precision": self.precision,
+                "chance": torch.get_rng_state(),
                 "progress": json.dumps(asdict(self.progress)),
             },
         )
@@ -188,6 +192,8 @@ class Fit:
         self.model.load_state_dict(saved["model"])
         self._averaged, self._best = saved["averaged"], saved["best"]
         self._optimizer.load_state_dict(saved["optimizer"])
+        self.precision = saved["precision"]
+        torch.set_rng_state(saved["chance"])
         self.progress = Progress(**json.loads(saved["progress"]))
 
 

@@ -49,6 +49,8 @@ class Spec(BaseModel):
     """How many stretches the walk-forward is judged on."""
     tested: Annotated[float, Field(gt=0, le=0.8)] = 0.36
     """Share of all windows, the newest, that the walk-forward is judged on."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: what is quickest on this machine, found out by trying."""
     recency: Annotated[float, Field(gt=0)] | None = None
     """Half-life in days of a training window's weight; none: all count alike."""
     seed: int = 1

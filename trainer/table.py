@@ -16,7 +16,7 @@ from trainer.forecasts import Forecasts
 Table = dict[str, Any]
 Baseline = Callable[[Dataset, Index, Index, Usual], Forecasts]
 LEARNT: Mapping[str, Baseline] = {"linear": linear, "lightgbm": lightgbm}
-FEWEST_WINDOWS = 5_000
+FEWEST_WINDOWS = 2_000
 """With fewer to learn from, a learnt baseline says nothing."""
 POOLED = "all"
 """Both symbols together: their minutes are judged as one set."""
