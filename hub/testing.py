@@ -183,14 +183,22 @@ class MemoryBus:
 
     def subscribe(self, kinds: Iterable[type[Message]]) -> AsyncIterator[Message]:
         """The messages of these kinds published from now on."""
-        queue: asyncio.Queue[Message] = asyncio.Queue()
-        self._subscribers.append((tuple(kinds), queue))
+        subscriber: tuple[tuple[type[Message], ...], asyncio.Queue[Message]] = (tuple(kinds), asyncio.Queue())
+        self._subscribers.append(subscriber)
 
         async def arriving() -> AsyncIterator[Message]:
-            while True:
-                yield await queue.get()
+            try:
+                while True:
+                    yield await subscriber[1].get()
+            finally:
+                self._subscribers.remove(subscriber)
 
         return arriving()
+
+    @property
+    def readers(self) -> int:
+        """How many subscriptions are open."""
+        return len(self._subscribers)
 
 
 class FakeHub:

@@ -62,8 +62,8 @@ class App:
 
     def start(self, member: Member) -> None:
         """Run the flows of a plugin that is ready, or show why it cannot."""
-        self.members[member.name] = member
         watch = self.watches[member.name] = PluginWatch(member.name, self.clock, self._announce_state)
+        self.members[member.name] = member
         log = self.log.bind(plugin=member.name)
         if member.failure:
             log.error("failed", reason=member.failure)

@@ -39,7 +39,7 @@ def _forwarders(app: "App") -> list[dict[str, Any]]:
     """Everybody who reads the store, those too who have not come anywhere yet."""
     store, cursors = app.recorder.store, app.recorder.store.cursors()
     readers: dict[str, tuple[Kinds, float | None]] = {CURSOR: (DURABLE, None)}
-    for name, member in app.members.items():
+    for name, member in list(app.members.items()):  # plugins may come and go meanwhile: this runs in a thread
         late = app.watches[name].lags
         for flow in member.declared.flows:
             if isinstance(flow, Sink) and flow.durable:

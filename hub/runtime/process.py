@@ -66,7 +66,7 @@ class GuestProcess:
         try:
             return guest, await guest._hear_first(briefing, load_s)
         except BaseException:
-            guest._kill()
+            await guest.stop()
             raise
 
     @property
@@ -95,13 +95,14 @@ class GuestProcess:
                 self._send({"id": number, "cancel": True})
 
     async def stop(self) -> None:
-        """End it: politely first, and after two seconds for sure; whatever it started goes with it."""
+        """End it: politely first where it has loaded, and after two seconds for sure; whatever it started goes with it."""
         for task in self._tasks:
             task.cancel()
         self._hang_up("its process was stopped")
         self._writer.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), 2.0)
+        if self._tasks:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), 2.0)
         self._kill()
         await self._process.wait()
 
@@ -169,8 +170,7 @@ class GuestProcess:
 
 
 def _error_from(error: Line) -> Exception:
-    kind: type[Exception] = getattr(errors, error["class"], DescribedError)
-    if issubclass(kind, TransientError):
-        return kind(error["text"], retry_after=error.get("retry_after"))
-    made: Exception = kind(error["text"])
+    kind: Any = getattr(errors, error["class"], DescribedError)
+    more = {"retry_after": error.get("retry_after")} if issubclass(kind, TransientError) else {}
+    made: Exception = kind(error["text"], **more)
     return made

@@ -17,7 +17,8 @@ from hub.market.interval import to_ms
 from hub.messages import Alert, Bar, Message, ModelId, PluginState, Score
 from hub.runtime.recorder import Recorder
 from hub.runtime.store import SqliteStore
-from hub.runtime.supervisor import PluginWatch, Supervisor
+from hub.runtime.supervisor import Supervisor
+from hub.runtime.watch import PluginWatch
 from hub.testing import START, FakeClock, MemoryBus, bars
 
 NO = TransientError("the shelf is full")
@@ -70,7 +71,10 @@ class Station:
         """Let minutes pass, and after each what follows from it."""
         for _ in range(count):
             await self.clock.advance(60)
-            await asyncio.sleep(0.02)
+            said = -1
+            while said != len(self.told):
+                said = len(self.told)
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
