@@ -25,7 +25,15 @@ def written(told: Iterable[Told]) -> list[str]:
 
 def day(now: int) -> list[Told]:
     """A day of minutes and nine days of scores, until `now`."""
-    return [*bars(now, 30 * 60), *forecasts(now), *scores(now), *news(now), *alerts(now), *plugins(now, 1440), *hub(now, 1440)]
+    return [
+        *bars(now, 30 * 60),
+        *forecasts(now),
+        *scores(now),
+        *news(now),
+        *alerts(now),
+        *plugins(now, 1440, failed="inference"),
+        *hub(now, 1440),
+    ]
 
 
 def first_hour(now: int) -> list[Told]:
@@ -38,11 +46,11 @@ def price(symbol: str, at: int) -> float:
 
 
 def bars(now: int, minutes: int) -> Iterator[Told]:
-    """ETH lacks forty minutes; five are from the fallback, which knows no volume."""
+    """ETH lacks a hundred minutes; five are from the fallback, which knows no volume."""
     for back in range(1, minutes + 1):
         at = now - back * MINUTE
         for symbol in SYMBOLS:
-            if symbol == "ETH-USDT" and 600 <= back < 640:
+            if symbol == "ETH-USDT" and 600 <= back < 700:
                 continue
             close, fallback = price(symbol, at), 595 <= back < 600
             bar = Bar(

@@ -48,9 +48,12 @@ def test_everything_arrives(tmp_path: Path, grafana: FakeGrafana) -> None:
 
 
 def test_a_second_push_changes_nothing_and_says_so(tmp_path: Path, grafana: FakeGrafana) -> None:
-    """It may run from a timer."""
+    """It may run from a timer; and a newer Grafana that has moved a board to its own format has not changed it."""
     influxdb = {"token": "influx-token", "org": "home", "api": "v2"}
     push(tmp_path, grafana, influxdb=influxdb, **ALERTS)
+    for board in grafana.boards.values():
+        board["dashboard"]["schemaVersion"] = 41
+        del board["dashboard"]["annotations"]["list"]
     grafana.asked.clear()
     ran = push(tmp_path, grafana, influxdb=influxdb, **ALERTS)
     assert (ran.returncode, grafana.changes()) == (0, [])
@@ -90,6 +93,13 @@ def test_the_data_source_is_the_influxdb_plugins_own(tmp_path: Path, grafana: Fa
     assert grafana.secrets["tickerml"]["password"] == "s3cret"
     assert grafana.sources["tickerml-long"]["jsonData"]["dbName"] == "years"
     assert "s3cret" not in ran.stdout + ran.stderr
+
+
+def test_a_token_that_is_no_longer_wanted_is_no_longer_sent(tmp_path: Path, grafana: FakeGrafana) -> None:
+    """The same address, now without a user."""
+    push(tmp_path, grafana, influxdb={"token": "t0ken"})
+    push(tmp_path, grafana, influxdb={"token": "t0ken", "api": "v1"})
+    assert "httpHeaderName1" not in grafana.sources["tickerml"]["jsonData"]
 
 
 def test_grafana_may_reach_influxdb_by_another_way(tmp_path: Path, grafana: FakeGrafana) -> None:

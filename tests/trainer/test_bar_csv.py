@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.market.interval import MINUTE_MS, epoch_ms
-from tests.trainer.files import DUMP, FULL, HUB, NOW, PLAIN, T, at, dump, plain, price, write
+from tests.trainer.files import DUMP, FULL, HUB, NOW, PLAIN, T, at, dump, plain, price, unhurried, write
 from trainer import unpacked
 from trainer.bar_csv import Reading, read_bars
 from trainer.checks import UNITS, Fault, units_of
@@ -160,6 +160,7 @@ def test_a_file_of_something_else_is_refused_whole(name: str, tmp_path: Path) ->
         reading(tmp_path, *lines)
 
 
+@unhurried
 @given(st.integers(0, 10**16))
 def test_units_are_told_as_the_collector_tells_them(stamp: int) -> None:
     """One rule for what a time stamp means."""
@@ -178,6 +179,7 @@ numbers = st.sampled_from(
 )
 
 
+@unhurried
 @given(st.lists(st.lists(numbers, min_size=5, max_size=5), max_size=30))
 def test_whatever_stands_in_the_cells_every_row_is_accounted_for(rows: list[list[str]]) -> None:
     """A row is a bar or has a reason, and a bar is possible."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hub.errors import SettingsError
 from hub.market.interval import MINUTE_MS
+from tests.trainer.files import unhurried
 from trainer.splits import walk_forward
 
 
@@ -58,6 +59,7 @@ def calls(draw: st.DrawFn) -> tuple[NDArray[np.int64], int, int, int, int, int]:
     return times_of(*(minutes[place] for place in order)), *spans
 
 
+@unhurried
 @given(calls())
 def test_nothing_leaks(call: tuple[NDArray[np.int64], int, int, int, int, int]) -> None:
     """What a part has seen or was told of is over, and an embargo has passed, before the next part sees anything."""
@@ -87,6 +89,7 @@ def test_nothing_leaks(call: tuple[NDArray[np.int64], int, int, int, int, int]) 
     assert sorted(tested) == sorted(np.flatnonzero(minutes >= begun)), "after the first training part all is tested, once"
 
 
+@unhurried
 @given(calls())
 def test_no_window_is_left_out_without_a_reason(call: tuple[NDArray[np.int64], int, int, int, int, int]) -> None:
     """Purging takes what would leak, and no more: the first minute that is left out of training could not have stayed."""
