@@ -67,7 +67,8 @@ def _name(added: CommandInfo | TyperInfo) -> str | None:
 
 
 def _names(cli: typer.Typer) -> list[str]:
-    return [name for each in (*cli.registered_commands, *cli.registered_groups) if (name := _name(each))]
+    added: list[CommandInfo | TyperInfo] = [*cli.registered_commands, *cli.registered_groups]
+    return [name for each in added if (name := _name(each))]
 
 
 def _without(commands: Commands, own: Collection[str]) -> Commands:
