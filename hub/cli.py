@@ -4,19 +4,28 @@ Imports stand inside the commands, so that `hub --help` is there at once.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.main import get_group
 
-from hub.console import call, symbol_named, time_given
+from hub.console import call, config_and_command, symbol_named, time_given
 from hub.errors import CheckFailed
 
 if TYPE_CHECKING:
     from hub.configuration import Configuration
     from hub.runtime.store import SqliteStore
 
-app = typer.Typer(name="hub", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="hub",
+    epilog="Plugins may add commands of their own: `hub plugins list` shows them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 bars = typer.Typer(no_args_is_help=True, help="Bars on disk: export, gaps, backfill.")
 plugins = typer.Typer(no_args_is_help=True, help="Plugins: what is there.")
 grafana = typer.Typer(no_args_is_help=True, help="Grafana: boards and alert rules.")
@@ -105,43 +114,37 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def graph() -> None:
+def graph(as_json: AsJson = False) -> None:
     """The flow as Mermaid text, from the code."""
     import asyncio
 
     from hub.clock import SystemClock
-    from hub.runtime.graph import mermaid
+    from hub.runtime.graph import flow_rows, mermaid
     from hub.runtime.lineup import line_up
     from hub.testing import MemoryStore
 
     async def draw() -> str:
         configuration = _configuration()
         members = await line_up(configuration, SystemClock())
-        configuration.raise_problems()
         for member in members:
             member.ready(SystemClock(), MemoryStore(), configuration)
             await member.leave()
-        return mermaid(members)
+        configuration.raise_problems()
+        for member in members:
+            if member.failure:
+                print(f"plugin {member.name}: {member.failure}", file=sys.stderr)
+        return json.dumps(flow_rows(members)) if as_json else mermaid(members)
 
     print(asyncio.run(draw()))
 
 
 @plugins.command("list")
 def list_plugins(as_json: AsJson = False) -> None:
-    """What could run, where it comes from, and what the configuration lets run."""
-    from hub.runtime.offers import offers
+    """What could run, where it comes from, what the configuration lets run, and the commands it adds."""
+    from hub.runtime.listing import plugin_rows, row_text
 
-    configuration = _configuration()
-    rows = [
-        {"name": offer.name, "from": offer.origin, "configured": offer.name in configuration.sections}
-        for _, candidates in sorted(offers(configuration.plugin_dir).items())
-        for offer in candidates
-    ]
-    if as_json:
-        print(json.dumps(rows))
-    else:
-        for row in rows:
-            print(f"{row['name']:<20} {'runs' if row['configured'] else '-':<6} {row['from']}")
+    rows = plugin_rows(_configuration(), set(get_group(app).commands))
+    print(json.dumps(rows) if as_json else "\n".join(map(row_text, rows)))
 
 
 @bars.command()
@@ -199,7 +202,31 @@ def push_to_grafana() -> None:
 
 def main() -> None:
     """The console script."""
-    call(app)
+    call(app, _add_plugin_command)
+
+
+def _add_plugin_command(arguments: list[str]) -> None:
+    """Where the command is not one of the hub's own, look for it among those of the configured plugins."""
+    config, command = config_and_command(arguments)
+    if command is None or command in (own := set(get_group(app).commands)):
+        return
+    from hub.configuration import load_configuration
+    from hub.runtime.commands import add_commands, commands_of
+
+    configuration = load_configuration(config)
+    offered = commands_of(configuration, own)
+    for line in [f"configuration: {problem}" for problem in configuration.problems] + [
+        f"plugin {each.plugin}: {each.trouble}" for each in offered if each.trouble
+    ]:
+        print(line, file=sys.stderr)
+    for each in offered:
+        if command in each.names:
+            add_commands(app, configuration, each)
+            configuration.raise_problems()
+            _logs(configuration)
+            return
+        for name in each.names:
+            app.command(name, hidden=True)(lambda: None)  # so that a wrong letter is answered with the right name
 
 
 def _configuration(*, logs: bool = False, check: bool = True) -> "Configuration":

@@ -1,16 +1,23 @@
 """How both console scripts, `hub` and `trainer`, are called and how they end: known trouble is one line and an exit code."""
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import typer
 
 from hub.errors import HubError, SettingsError
 
 
-def call(app: typer.Typer) -> None:
-    """Run the command that was typed, then exit. Known trouble goes to stderr in words, never as a traceback."""
+def call(app: typer.Typer, prepare: Callable[[list[str]], None] = lambda _: None) -> None:
+    """Run the command that was typed, then exit. Known trouble goes to stderr in words, never as a traceback.
+
+    `prepare` gets what was typed first, the configuration in front.
+    """
     try:
-        code = app(args=_config_first(sys.argv[1:]), standalone_mode=True)
+        arguments = _config_first(sys.argv[1:])
+        prepare(arguments)
+        code = app(args=arguments, standalone_mode=True)
     except SettingsError as error:
         code = _fail(error, "configuration")
     except HubError as error:
@@ -21,6 +28,19 @@ def call(app: typer.Typer) -> None:
     except KeyboardInterrupt:
         code = 130
     raise SystemExit(code)
+
+
+def config_and_command(arguments: list[str]) -> tuple[Path | None, str | None]:
+    """The configuration's file and the command among what was typed, the configuration in front; None where there is none."""
+    config, waiting = None, iter(arguments)
+    for argument in waiting:
+        if argument in {"-c", "--config"}:
+            config = next(waiting, None)
+        elif argument.startswith(("-c", "--config=")):
+            config = argument.removeprefix("-c").removeprefix("--config=")
+        else:
+            return (Path(config) if config else None), None if argument.startswith("-") else argument
+    return None, None
 
 
 def symbol_named(name: str) -> str:
@@ -64,7 +84,7 @@ def _config_first(arguments: list[str]) -> list[str]:
             rest += [argument, *waiting]
         elif argument in {"-c", "--config"}:
             first += [argument, *([value] if (value := next(waiting, None)) is not None else [])]
-        elif argument.startswith("--config="):
+        elif argument.startswith(("--config=", "-c")):
             first.append(argument)
         else:
             rest.append(argument)

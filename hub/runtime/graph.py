@@ -1,6 +1,7 @@
 """The flow as Mermaid text, from what the plugins declare."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hub.flow import Sink
 from hub.runtime.lineup import Member
@@ -21,3 +22,18 @@ def mermaid(members: Sequence[Member]) -> str:
             for kind in getattr(flow, "produces", ()):
                 lines += [f"  {node} --> store", f'  store --> {kind.__name__}(["{topic_for(kind).template}"])']
     return "\n".join(dict.fromkeys(lines))
+
+
+def flow_rows(members: Sequence[Member]) -> list[dict[str, Any]]:
+    """The same as data: one row a flow."""
+    return [
+        {
+            "plugin": member.name,
+            "flow": flow.name,
+            "shape": type(flow).__name__.lower(),
+            "consumes": [kind.__name__ for kind in getattr(flow, "consumes", ())],
+            "produces": [kind.__name__ for kind in getattr(flow, "produces", ())],
+        }
+        for member in members
+        for flow in member.declared.flows
+    ]

@@ -38,13 +38,10 @@ class Member:
     context: PluginHub | None = None
     declared: Declared = field(default_factory=Declared)
 
-    def ready(self, clock: Clock, store: Store, configuration: Configuration) -> None:
-        """Ask a plugin that runs in the hub's own process what it declares; a guest has already said it.
-
-        Where it finds its section wrong, that is noted in the configuration.
-        """
-        if self.manager is None or self.settings is None or self.failure:
-            return
+    def enter(self, clock: Clock, store: Store, configuration: Configuration) -> PluginHub:
+        """The hub as this plugin sees it. SettingsError where its section will not do."""
+        if self.settings is None:
+            raise SettingsError(configuration.problems)
         self.context = PluginHub(
             self.name,
             section=self.settings,
@@ -53,10 +50,19 @@ class Member:
             symbols=configuration.settings.symbols,
             data_dir=configuration.data_dir,
         )
+        return self.context
+
+    def ready(self, clock: Clock, store: Store, configuration: Configuration) -> None:
+        """Ask a plugin that runs in the hub's own process what it declares; a guest has already said it.
+
+        Where it finds its section wrong, that is noted in the configuration.
+        """
+        if self.manager is None or self.settings is None or self.failure:
+            return
         try:
-            self.declared = declare(self.manager, self.context)
+            self.declared = declare(self.manager, self.enter(clock, store, configuration))
         except SettingsError as error:
-            _note_told(configuration, self.name, error.problems)
+            note_told(configuration, self.name, error.problems)
         except PermanentError as error:
             self.failure = str(error)
 
@@ -86,7 +92,7 @@ async def line_up(configuration: Configuration, clock: Clock, names: Sequence[st
         try:
             member.offer = choose(name, known)
             if not runs_isolated(member.offer, section):
-                _load_here(member, configuration)
+                load_here(member, configuration)
         except PermanentError as error:
             member.failure = str(error)
     guests = [member for member in members if member.offer and not member.manager and not member.failure]
@@ -103,7 +109,8 @@ def runs_isolated(offer: Offer, section: dict[str, Any]) -> bool:
     return not offer.built_in if wish is None else wish
 
 
-def _load_here(member: Member, configuration: Configuration) -> None:
+def load_here(member: Member, configuration: Configuration) -> None:
+    """Import a plugin into this process and check its section. PermanentError where that cannot be; problems are noted."""
     if member.offer is None:
         return
     manager = load(member.offer)
@@ -136,7 +143,7 @@ async def _load_guest(member: Member, configuration: Configuration, clock: Clock
         member.declared = await member.guest.start()
     except SettingsError:
         configuration.note(path, [(where, text) for where, text in member.guest.problems if where])
-        _note_told(configuration, member.name, [text for where, text in member.guest.problems if not where])
+        note_told(configuration, member.name, [text for where, text in member.guest.problems if not where])
     except PermanentError as error:
         member.failure = str(error)
     except (OSError, ValueError, LookupError, TypeError) as error:  # no process to be had, or it said what we do not understand
@@ -145,7 +152,7 @@ async def _load_guest(member: Member, configuration: Configuration, clock: Clock
     keep_secret(configuration.secrets)
 
 
-def _note_told(configuration: Configuration, name: str, problems: Sequence[str]) -> None:
+def note_told(configuration: Configuration, name: str, problems: Sequence[str]) -> None:
     """Problems that a plugin found by itself; some begin with the key."""
     for problem in problems:
         key, _, text = problem.partition(": ")

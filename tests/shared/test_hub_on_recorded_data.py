@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub.market.interval import from_ms
-from tests.test_hub import hub, running, status_until, write_values
+from tests.hubs import hub, running, status_until, write_values
 
 COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
 

@@ -9,8 +9,8 @@ import pytest
 
 from hub.clock import SystemClock
 from hub.market.interval import from_ms, minutes_in, to_ms
+from tests.hubs import hub
 from tests.shared.test_hub_on_recorded_data import play
-from tests.test_hub import hub
 from trainer.ingest import ingest
 from trainer.intake import Intake
 from trainer.series import load
