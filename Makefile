@@ -50,6 +50,7 @@ check: setup
 
 bench: setup servers
 	PYTHONPATH=. $(BIN)/python bench/bus.py
+	PYTHONPATH=. $(BIN)/python bench/influx.py
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
