@@ -52,6 +52,7 @@ check: setup
 bench: setup servers
 	PYTHONPATH=. $(BIN)/python bench/bus.py
 	PYTHONPATH=. $(BIN)/python bench/windows.py
+	PYTHONPATH=. $(BIN)/python bench/influx.py
 
 # The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
 dashboards: setup

@@ -182,19 +182,17 @@ async def test_with_users_on_wrong_ones_wait_and_lesser_ones_are_told_what_to_ty
         influx.log_in("boss", "b")
         influx.query("CREATE USER hub WITH PASSWORD 'h'")
         async with forwarding(tmp_path, url=influx.url, username="hub", password="wrong") as plugin:
-            await plugin.record(bars(1, 2, 3))
+            await plugin.record(bars(*range(1, 61)))
             await plugin.until(lambda: "does not let us in" in (plugin.state.error or ""))
             assert "check plugins.influxdb.username ('hub') and password" in (plugin.state.error or "")
         async with forwarding(tmp_path, 1000.0, url=influx.url, username="hub", password="h", retention="3650d") as plugin:
-            await plugin.until(lambda: "type as InfluxDB's administrator" in (plugin.state.error or ""))
-            command = (plugin.state.error or "").split("influx -execute '")[1].rstrip("'")
-            influx.query(command)
-            influx.query("CREATE DATABASE tickerml_long")
-            influx.query("GRANT ALL ON tickerml TO hub")
-            await plugin.until(lambda: "tickerml_long" in (plugin.state.error or ""))
-            influx.query("GRANT ALL ON tickerml_long TO hub")
+            for bucket in ("tickerml", "tickerml_long"):
+                wanted = f'CREATE DATABASE "{bucket}"'
+                await plugin.until(lambda: wanted in (plugin.state.error or ""))  # noqa: B023 - it is awaited here
+                assert f"type, with the name of InfluxDB's administrator: curl -u ADMIN {influx.url}/query" in (plugin.state.error or "")
+                influx.query((plugin.state.error or "").split("'q=")[1].rstrip("'"))
             await plugin.drained()
-        assert len(stored(influx)) == 3
+        assert (len(stored(influx)), len(stored(influx, "1h", "tickerml_long"))) == (60, 1)
         assert influx.query("SHOW RETENTION POLICIES ON tickerml")[0]["duration"] == "87600h0m0s"
 
 
