@@ -47,7 +47,8 @@ def test_the_harness_sees_a_store_that_trusts_its_memory_after_a_failed_sync(tmp
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("failing_syncs", [0.0, 0.05, 0.1])
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("failing_syncs", [0.0, 0.05, 0.3])
 def test_no_confirmed_bar_is_lost_in_2000_power_cuts(tmp_path: Path, failing_syncs: float) -> None:
     """The same, ten times as long."""
     outcome = lives(tmp_path, 2000, failing_syncs=failing_syncs, seed=12)

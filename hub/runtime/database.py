@@ -129,7 +129,7 @@ class Database:
             self._rebuild(damaged)
 
     def _begin(self, owner: bool) -> None:
-        self._writer = self._writable()
+        self._prepare()
         self._migrate()
         if owner:
             self._look()
@@ -144,34 +144,39 @@ class Database:
             with self._transaction() as run:
                 run("UPDATE meta SET value = 0 WHERE key = 'suspect'")
 
-    def _writable(self) -> Any:
-        connection = self._connect(self.path)
+    def _prepare(self) -> None:
+        """A writer that may begin. It is not closed where the log cannot be written again: SQLite would take that log for good."""
+        if self._writer is None:
+            self._writer = self._tuned(self._connect(self.path))
+        if self._log_in_doubt:
+            self._write_log_again()
+            self._log_in_doubt = False
+
+    @staticmethod
+    def _tuned(connection: Any) -> Any:
         try:
             if (mode := _first(connection, "PRAGMA journal_mode=WAL")) != "wal":  # it says so, and raises nothing
                 raise sqlite3.OperationalError(f"disk I/O error: no write-ahead log (journal mode {mode}); is this a network share?")
             for pragma in PRAGMAS:
                 connection.execute(pragma)
-            if self._log_in_doubt:
-                self._write_log_again(connection)
-                self._log_in_doubt = False
         except BaseException:
             with suppress(sqlite3.Error):
                 connection.close()
             raise
         return connection
 
-    def _write_log_again(self, connection: Any) -> None:
+    def _write_log_again(self) -> None:
         """After a failed sync, pages of the log count as written in memory and may never get to the disk: SQLite would build on them.
 
         Under the writer's lock nobody appends to it, and the same bytes harm no reader.
         """
-        connection.execute("BEGIN IMMEDIATE")
+        self._writer.execute("BEGIN IMMEDIATE")
         try:
             self._rewrite(self.path.with_name(f"{self.path.name}-wal"))
         except OSError as error:
             raise sqlite3.OperationalError(f"disk I/O error: {error.strerror}") from error
         finally:
-            connection.execute("ROLLBACK")
+            self._writer.execute("ROLLBACK")
 
     @staticmethod
     def _rewrite(file: Path) -> None:
@@ -228,7 +233,10 @@ class Database:
             raise PermanentError(f"{self.path}: was opened to read only")
         with self._writing:
             try:
-                self._writer = self._writer or self._writable()
+                self._prepare()
+            except sqlite3.Error as error:
+                raise self._trouble(error) from error
+            try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield Run(self._writer)
                 if self.damage:
