@@ -264,9 +264,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPat
         elif not any(str(part) in {"password", "api_key", "token", "secret"} for part in where) and isinstance(
             item["input"], str | int | float
         ):
-            text = f"{item['input']!r} will not do: {text}"
+            text = f"{_without_password(item['input'])!r} will not do: {text}"
         found.append((where, text))
     return found
+
+
+def _without_password(value: str | float) -> str | float:
+    return re.sub(r"//[^/@]*@", "//***@", value) if isinstance(value, str) else value
 
 
 def _unknown_key(key: str, model: type[BaseModel] | None) -> str:
