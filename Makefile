@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-DEBIAN := influxdb mosquitto nginx-light openssl strace
+DEBIAN := docker-compose influxdb mosquitto nginx-light openssl strace
 SERVICES := influxdb mosquitto nginx
 
 .PHONY: help setup servers demo run test check bench torture dashboards lock clean
@@ -16,12 +16,13 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 	@python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 # The real servers and tools that the tests talk to, each in a process of its own: Debian is kept from running them as services too.
 servers:
-	@for tool in /usr/bin/influxd /usr/sbin/mosquitto /usr/sbin/nginx /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
+	@for tool in /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/sbin/nginx /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
 	if [ -n "$$missing" ]; then \
 	  new=$$(for unit in $(SERVICES); do [ -e /lib/systemd/system/$$unit.service ] || echo $$unit; done); \
 	  [ -d /run/systemd/system ] && [ -n "$$new" ] && $(SUDO) systemctl mask --quiet $$new; \
@@ -50,6 +51,8 @@ check: setup
 
 bench: setup servers
 	PYTHONPATH=. $(BIN)/python bench/bus.py
+	PYTHONPATH=. $(BIN)/python bench/windows.py
+	PYTHONPATH=. $(BIN)/python bench/influx.py
 
 # The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
 dashboards: setup
@@ -57,7 +60,8 @@ dashboards: setup
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --group dev --extra trainer pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --group dev --extra trainer-but-torch pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

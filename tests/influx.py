@@ -150,6 +150,7 @@ def speaking_v2(influx: Influx, folder: Path, *, token: str = "secret", max_body
 class Asked(NamedTuple):
     """One request that arrived."""
 
+    method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
@@ -178,6 +179,8 @@ class ScriptedInflux:
         """May answer by itself, wrongly, and say so."""
         self.version = "1.6.7"
         self.databases: list[str] = ["tickerml", "tickerml_long"]
+        self.rules: dict[str, Any] = {}
+        """Retention rules of v2's buckets, by name."""
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -236,10 +239,22 @@ class ScriptedInflux:
                 self.databases.append(statement.split('"')[1])
                 values = []
             return 200, plain, json.dumps({"results": [{"statement_id": 0, "series": [{"values": values}]}]}).encode()
-        if asked.path == "/api/v2/buckets":
-            known = [{"id": "0" * 16, "orgID": "0" * 16, "name": name, "retentionRules": []} for name in self.databases]
-            return 200, plain, json.dumps({"buckets": [each for each in known if each["name"] == asked.query.get("name")]}).encode()
+        if asked.path == "/api/v2/orgs":
+            return 200, plain, json.dumps({"orgs": [{"id": "0" * 16, "name": asked.query.get("org")}]}).encode()
+        if asked.path.startswith("/api/v2/buckets"):
+            return self._buckets(asked, plain)
         return 204, plain, b""
+
+    def _buckets(self, asked: Asked, plain: dict[str, str]) -> Answer:
+        if asked.method in {"POST", "PATCH"}:
+            wish = json.loads(asked.body)
+            self.rules[wish["name"]] = wish["retentionRules"]
+            if asked.method == "POST":
+                self.databases.append(wish["name"])
+            return 201 if asked.method == "POST" else 200, plain, json.dumps(wish | {"id": "0" * 16}).encode()
+        known = [name for name in self.databases if name == asked.query.get("name")]
+        found = [{"id": "0" * 16, "orgID": "0" * 16, "name": name, "retentionRules": self.rules.get(name, [])} for name in known]
+        return 200, plain, json.dumps({"buckets": found}).encode()
 
 
 async def _read(reader: asyncio.StreamReader) -> Asked:
@@ -247,7 +262,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
     url = httpx.URL(head[0].split(" ")[1])
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Asked(url.path, dict(url.params), headers, body)
+    return Asked(head[0].split(" ")[0], url.path, dict(url.params), headers, body)
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:

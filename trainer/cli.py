@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hub.console import call, symbol_named
+from hub.console import call, symbol_named, time_given
 from hub.errors import HubError
 
 if TYPE_CHECKING:
@@ -87,6 +87,75 @@ def fetch(
     configuration = load_configuration(_chosen.get("config"))
     wanted = list(dict.fromkeys(map(symbol_named, symbol)))
     _say(asyncio.run(bring(configuration, data, wanted, days)), as_json=as_json)
+
+
+@app.command()
+def train(
+    data: Data,
+    run: Annotated[str, typer.Option(metavar="NAME", help="The run, kept in runs/NAME; again, and it goes on where it was.")],
+    spec: Annotated[Path | None, typer.Option(metavar="FILE", help="runs/x.toml; otherwise the shipped default.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the spec's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Walk forward over the newest stretches, then train on everything, with a progress bar."""
+    from trainer.bar import progress_bar
+    from trainer.dataset import build_dataset
+    from trainer.run import Run
+    from trainer.series import load
+    from trainer.spec import RUNS, load_spec
+    from trainer.train import train as fit
+
+    chosen = load_spec(spec or RUNS / "default.toml")
+    if epochs is not None:
+        chosen = chosen.model_copy(update={"epochs": epochs})
+    with progress_bar() as tell:
+        fit(Run.named(run), chosen, build_dataset(load(data), chosen.window), device=device, tell=tell)
+
+
+@app.command()
+def evaluate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, or a model file.")],
+    data: Data,
+    start: Annotated[str | None, typer.Option("--from", help="First open time, such as 2025-05-20.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Up to, but not including.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a model out of sample, beside the baselines; the report with plots goes beside the model."""
+    from trainer.dataset import build_dataset
+    from trainer.evaluate import FAR, evaluate_file, evaluate_run, window_of
+    from trainer.report import report, summary
+    from trainer.run import Run, write_text
+    from trainer.series import load
+
+    first, last = time_given(start, 0), time_given(end, FAR)
+    if (file := Path(name)).suffix == ".onnx":
+        dataset = build_dataset(load(data), window_of(file))
+        found, page = evaluate_file(file, dataset, first, last), file.with_suffix(".html")
+    else:
+        run = Run.named(name)
+        dataset = build_dataset(load(data), run.spec().window)
+        found, page = evaluate_run(run, dataset, first, last), run.folder / "report.html"
+        run.write("evaluation.json", found.table)
+    write_text(page, report(dataset, found))
+    print(json.dumps(found.table) if as_json else summary(found.table, page))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A finished run.")],
+    data: Data,
+    as_json: AsJson = False,
+) -> None:
+    """Make runs/NAME/model.onnx, INT8, and say what the conversion cost."""
+    from hub.clock import SystemClock
+    from trainer.dataset import build_dataset
+    from trainer.export import export as convert
+    from trainer.run import Run
+    from trainer.series import load
+
+    run = Run.named(name)
+    parity = convert(run, build_dataset(load(data), run.spec().window), SystemClock().now())
+    print(json.dumps(parity) if as_json else f"{run.model}  {parity['bytes']['int8']} bytes, {parity['bytes']['ratio']:.2f} of FP32")
 
 
 def main() -> None:

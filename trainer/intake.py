@@ -9,6 +9,7 @@ from hub.market.interval import Range, from_ms, minutes_in
 
 SHOWN_REJECTS = 3
 SHOWN_GAPS = 5
+SHOWN_SOURCES = 20
 LISTED_GAPS = 1000
 """Gaps that stand in the JSON one by one; all are counted."""
 
@@ -115,7 +116,7 @@ def _origin_dict(origin: Origin) -> dict[str, Any]:
         "unsorted": origin.unsorted,
         "reasons": origin.reasons,
         "rejects": [{"line": line, "reason": reason} for line, reason in origin.rejects],
-        "sources": dict(origin.sources),
+        "sources": dict(origin.sources.most_common(SHOWN_SOURCES)),
         "gaps": _gaps_dict(origin.gaps),
         "error": None,
         "left_out": None,

@@ -27,19 +27,21 @@ def walk_forward(times: NDArray[np.int64], n_splits: int, test_span: int, embarg
     """`n_splits` splits, the earliest first, whose test parts follow each other without a hole, up to the last window.
 
     `times`: open times (ms) of the last minute of each window, in any order, of one symbol or more. All else is in minutes.
-    Validation is as long as a test; training is all that was before. SettingsError where nothing is left to train on.
+    Validation is as long as a test, a hole in time counting as one window; training is all that was before. SettingsError where
+    nothing is left to train on.
     """
     if min(n_splits, test_span, horizon, window) < 1 or embargo < 0:
         raise SettingsError("walk-forward needs at least one split, and spans of at least a minute")
     order = np.argsort(times, kind="stable")
     minutes = times[order] // MINUTE_MS
+    passed = np.cumsum(np.minimum(np.diff(minutes, prepend=minutes[:1]), window))  # minutes, but for those of the holes
     seam = horizon + embargo + window - 1
     splits: list[Split] = []
     end = len(minutes)
     for number in range(n_splits):
-        test = _last_span(minutes, end, test_span)
+        test = _last_span(passed, end, test_span)
         seen = _first_before(minutes, test, seam)
-        validation = _last_span(minutes, seen, test_span)
+        validation = _last_span(passed, seen, test_span)
         trained = _first_before(minutes, validation, seam)
         if not trained:
             raise SettingsError(
@@ -51,9 +53,9 @@ def walk_forward(times: NDArray[np.int64], n_splits: int, test_span: int, embarg
     return splits[::-1]
 
 
-def _last_span(minutes: NDArray[np.int64], end: int, span: int) -> int:
+def _last_span(passed: NDArray[np.int64], end: int, span: int) -> int:
     """The first of the windows before `end` that lie in the `span` minutes which the last of them closes."""
-    return int(np.searchsorted(minutes[:end], minutes[end - 1] - span, side="right")) if end else 0
+    return int(np.searchsorted(passed[:end], passed[end - 1] - span, side="right")) if end else 0
 
 
 def _first_before(minutes: NDArray[np.int64], place: int, seam: int) -> int:

@@ -5,12 +5,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import cast
 
 from hub.errors import HubError
 
 BLOCK = 8 * 1024 * 1024
+PIECE = 256 * 1024
+"""Bytes unpacked at a time: so near to the true line is what is told of a damaged file."""
 LARGEST = 4 * 1024**3
 """Bytes of text in one file; twenty years of minutes are less than half of it."""
 DENSEST = 200
@@ -27,21 +30,26 @@ class UnusableFile(HubError):
 
 
 def blocks(file: Path) -> Iterator[bytes]:
-    """The text in blocks that end with a line. UnusableFile with file and line where it is damaged, no text, or a trap."""
-    lines, rest = 0, b""
+    """The text in blocks of whole lines. UnusableFile with file and line where it is damaged, no text, or a trap."""
+    lines, text = 0, bytearray()
     try:
         with _opened(file) as (stream, packed):
             for piece in _bounded(file, stream, packed):
-                block, rest = _whole_lines(rest + piece)
-                if block:
-                    yield _text(file, block, lines)
-                    lines += block.count(b"\n")
-                if len(rest) > LONGEST_LINE:
-                    raise UnusableFile(f"{file}:{lines + 1}: a line longer than {LONGEST_LINE // 1024} KiB; is this a CSV?")
-            if rest:
-                yield _text(file, rest, lines)
+                text += piece
+                if len(text) < BLOCK:
+                    continue
+                end = text.rfind(b"\n") + 1
+                if len(text) - end > LONGEST_LINE:
+                    line = lines + text.count(b"\n") + 1
+                    raise UnusableFile(f"{file}:{line}: a line longer than {LONGEST_LINE // 1024} KiB; is this a CSV?")
+                yield _text(file, bytes(text[:end]), lines)
+                lines += text.count(b"\n", 0, end)
+                del text[:end]
+            if text:
+                yield _text(file, bytes(text), lines)
     except _DAMAGED as error:
-        raise UnusableFile(f"{file}:{lines + 1}: it ends early or is damaged from here on; fetch the file again") from error
+        line = lines + text.count(b"\n") + 1
+        raise UnusableFile(f"{file}:{line}: it ends early or is damaged from here on; fetch the file again") from error
     except OSError as error:
         raise UnusableFile(f"{file}: cannot be read: {error.strerror or error}") from error
 
@@ -56,7 +64,7 @@ def csv_name(file: Path) -> str:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, int]]:
+def _opened(file: Path) -> Iterator[tuple[BufferedIOBase, int]]:
     """What is inside, to be read, and how many bytes it takes on the disk."""
     if not file.is_file():
         raise UnusableFile(f"{file}: {'is not a regular file' if file.exists() else 'no such file'}")
@@ -88,27 +96,22 @@ def _only_member(file: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return members[0]
 
 
-def _member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+def _member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BufferedIOBase:
     try:
-        return archive.open(member)
+        return cast(zipfile.ZipExtFile, archive.open(member))
     except (RuntimeError, NotImplementedError) as error:
         raise UnusableFile(f"{file}: cannot be unpacked: {error}") from error
 
 
-def _bounded(file: Path, stream: IO[bytes] | gzip.GzipFile, packed: int) -> Iterator[bytes]:
+def _bounded(file: Path, stream: BufferedIOBase, packed: int) -> Iterator[bytes]:
     size = 0
-    while piece := stream.read(BLOCK):
+    while piece := stream.read1(PIECE):
         size += len(piece)
         if size > LARGEST:
             raise UnusableFile(f"{file}: more than {LARGEST // 1024**3} GiB of text; split it")
         if size > max(HARMLESS, packed * DENSEST):
             raise UnusableFile(f"{file}: unpacks to more than {DENSEST} times its size: a decompression bomb, not bars")
         yield piece
-
-
-def _whole_lines(text: bytes) -> tuple[bytes, bytes]:
-    end = text.rfind(b"\n") + 1
-    return text[:end], text[end:]
 
 
 def _text(file: Path, block: bytes, lines: int) -> bytes:

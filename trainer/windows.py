@@ -50,6 +50,16 @@ class Windows:
         ends = self._ends[chosen]
         return self._views[ends - (self.window - 1)].reshape(len(ends), self.window, self._rows.shape[1]), self._labels[ends]
 
+    def gather_labels(self, chosen: Index) -> Labels:
+        """Labels [len(chosen), h] alone."""
+        found: Labels = self._labels[self._ends[chosen]]
+        return found
+
+    def newest(self, chosen: Index) -> Features:
+        """The last row of each window, [len(chosen), f]."""
+        found: Features = self._rows[self._ends[chosen]]
+        return found
+
     def batches(self, chosen: Index, size: int, rng: np.random.Generator | None = None) -> Iterator[tuple[Features, Labels]]:
         """`chosen` in batches of `size`, the last one smaller; in a new order each time where there is an `rng`, else as they stand."""
         order = chosen if rng is None else rng.permutation(chosen)

@@ -8,6 +8,7 @@ LIVE = """WHERE "role" = 'live'"""
 CHOSEN = """AND "symbol" =~ /^${symbol:regex}$/ AND "horizon" =~ /^${horizon:regex}$/"""
 OF_SYMBOL = """AND "symbol" =~ /^${symbol:regex}$/"""
 NONE = "no forecast yet: the first comes when the model has seen enough bars"
+SEVERITIES = {"info": house.BLUE, "warning": house.ORANGE, "critical": house.RED}
 UP = house.steps(house.RED, (0.45, house.YELLOW), (0.55, house.GREEN))
 
 
@@ -112,9 +113,7 @@ def forecasts() -> Dashboard:
             .unit(house.TEXT)
             .override_by_name("Time", house.looks(displayName="raised", unit=house.AGO))
             .override_by_name("p_up", house.looks(unit=house.SHARE, decimals=0))
-            .override_by_name(
-                "severity", house.looks(mappings=house.coloured({"info": house.BLUE, "warning": house.ORANGE, "critical": house.RED}))
-            )
+            .override_by_name("severity", house.looks(mappings=house.coloured(SEVERITIES), custom_cellOptions={"type": "color-text"}))
             .with_target(
                 house.ask_rows("""SELECT "symbol", "severity", "source", "text", "p_up" FROM "alert" WHERE $timeFilter
  ORDER BY time DESC LIMIT 200""")

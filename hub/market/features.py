@@ -1,7 +1,8 @@
 """What a model sees of the market: one row of named numbers a minute, from the bars known at its close and nothing later.
 
 Prices enter as differences of logarithms, most in units of the symbol's own volatility, so that a row means the same at any price level.
-A row needs LOOK_BACK minutes and no more; the first LOOK_BACK - 1 rows of a stretch are NaN.
+A row needs LOOK_BACK minutes and no more; the first LOOK_BACK - 1 rows of a stretch are NaN. It is the same to the bit whatever came
+before (on one kind of processor: another's logarithm may differ in its last digit). docs/features.md says each feature in words.
 """
 
 import hashlib
@@ -104,8 +105,8 @@ def feature_columns(bars: BarColumns, around: Surroundings = Surroundings()) -> 
     hour, volume = wild.pop(60), _known(bars.volume)
     return {
         **{f"return_{span}": change(logs, span) / (hour * span**0.5) for span in SPANS},
-        "volatility_60": np.log(hour / 5e-4),
         **{f"volatility_{span}": np.log(than / hour) for span, than in wild.items()},
+        "volatility_60": np.log(hour / 5e-4),
         **_ranges(bars, hour),
         **_indicators(bars, hour * bars.close, volume),
         **_volumes(volume, np.sign(returns) * volume, _known(np.clip(2.0 * bars.taker_buy_volume - bars.volume, -volume, volume))),
@@ -158,10 +159,10 @@ def _volumes(volume: Column, flow: Column, taker: Column) -> dict[str, Column]:
         "volume_5": _ratio(five / 5, hour / 60),
         "volume_60": _ratio(hour / 60, day / 1440),
     }
-    for name, traded in {"flow": flow, "taker": taker}.items():
-        of_five, of_hour = trailing_sums(traded, (5, 60))
-        found[f"{name}_5"] = of_five / (five + TINY)
-        found[f"{name}_60"] = of_hour / (hour + TINY)
+    flows, takers = trailing_sums(flow, (5, 60)), trailing_sums(taker, (5, 60))
+    for span, total, went, took in zip((5, 60), (five, hour), flows, takers, strict=True):
+        found[f"flow_{span}"] = went / (total + TINY)
+        found[f"taker_{span}"] = took / (total + TINY)
     return found
 
 
@@ -189,7 +190,7 @@ def _other(rows: int, other_close: Column | None) -> dict[str, Column]:
     """The other symbol's moves, in units of its own volatility; 0 where a close of its last hour is not known."""
     if other_close is None:
         return {f"other_{span}": np.zeros(rows) for span in OTHER_SPANS}
-    logs = np.log(np.where(other_close > 0.0, other_close, np.nan))
+    logs = np.log(np.where((other_close > 0.0) & (other_close < np.inf), other_close, np.nan))
     hour = volatility(change(logs))
     return {f"other_{span}": _known(change(logs, span) / (hour * span**0.5)) for span in OTHER_SPANS}
 
@@ -215,6 +216,8 @@ def _refuse(bars: BarColumns) -> None:
     for name, prices in {"open": bars.open, "high": bars.high, "low": bars.low, "close": bars.close}.items():
         if len(prices) and not 0.0 < prices.min() <= prices.max() < np.inf:
             raise ValueError(f"among the {name} prices is one that is not a positive number")
+    if (bars.low > np.minimum(bars.open, bars.close)).any() or (bars.high < np.maximum(bars.open, bars.close)).any():
+        raise ValueError("among the bars is an impossible one: open and close must lie between low and high")
     if (bars.volume < 0.0).any():
         raise ValueError("among the volumes is one below 0")
 

@@ -58,11 +58,13 @@ def trailing_spread(x: Column, n: int) -> tuple[Column, Column]:
 
 def exponential_mean(x: Column, alpha: float) -> Column:
     """Mean with weights (1 - alpha)**age, from the newest row back to where FORGOTTEN is left; NaN until a row has as many."""
-    kept, taps, total = 1.0 - alpha, 1, x
+    kept, taps, total = 1.0 - alpha, 1, x.copy()
     while kept**taps > FORGOTTEN:
-        total = _joined(np.add, total, total * kept**taps, taps)
+        total[taps:] += total[:-taps] * kept**taps
+        total[:taps] = np.nan
         taps *= 2
-    return total * (alpha / (1.0 - kept**taps))
+    total *= alpha / (1.0 - kept**taps)
+    return total
 
 
 def _joined(combine: np.ufunc, newer: Column, older: Column, ago: int) -> Column:
@@ -101,7 +103,10 @@ def _pooled(newer: tuple[Column, Column, int], older: tuple[Column, Column, int]
     rows, ago = newer[2] + older[2], newer[2]
     apart = _joined(np.subtract, newer[0], older[0], ago)
     mean = newer[0] - apart * (older[2] / rows)
-    return mean, _joined(np.add, newer[1], older[1], ago) + apart * apart * (newer[2] * older[2] / rows)
+    apart *= apart
+    apart *= newer[2] * older[2] / rows
+    apart += _joined(np.add, newer[1], older[1], ago)
+    return mean, apart
 
 
 def _bits_below_the_first(n: int) -> list[bool]:

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from hub.errors import PermanentError, TransientError
 from hub.runtime import refusal
-from hub.runtime.bus import ECHO_S, KEEPALIVE_S, Endpoint, Link, newest_protocol, protocol_name, tls_context
+from hub.runtime.bus import ECHO_S
+from hub.runtime.link import KEEPALIVE_S, Endpoint, Link, newest_protocol, protocol_name, tls_context
 from hub.settings import MqttSettings
 from hub.topics import DOCTOR_BEAT, HEARTBEAT
 

@@ -174,7 +174,7 @@ def _grafana(configuration: Configuration) -> list[Check]:
     def look() -> str:
         version = ".".join(map(str, grafana.version()))
         if not grafana.find("/dashboards/uid/tickerml-health", "dashboards:read"):
-            raise HubError(f"{settings.url} answers, version {version}, but has not our boards; type: hub grafana push")
+            raise HubError(f"{settings.url} answers, version {version}; the boards are not there; type: hub grafana push")
         return f"{settings.url} answers, version {version}; the boards are there"
 
     return [Check("grafana", lambda: asyncio.to_thread(look), needed=False)]

@@ -21,8 +21,8 @@ from hub.runtime.grafana import Grafana
 from hub.settings import SettingsModel
 
 CHECKOUT = Path(__file__).parents[2] / "grafana"
-INSTALLED = Path(__file__).parent / "grafana_files"
-"""Where a wheel has them."""
+INSTALLED = Path(__file__).parents[2] / "tickerml_grafana"
+"""Where a wheel puts them, beside the packages."""
 FOLDER_UID = "tickerml"
 ROUTING = (11, 0)
 """Before it, a rule cannot name its contact point."""
@@ -83,7 +83,7 @@ def push(configuration: Configuration, environment: Mapping[str, str]) -> Iterat
 
 def files() -> Path:
     """The folder with boards and rules, of a checkout or of an installed wheel."""
-    return INSTALLED if INSTALLED.is_dir() else CHECKOUT
+    return CHECKOUT if (CHECKOUT / "dashboards").is_dir() else INSTALLED
 
 
 def _folder(grafana: Grafana, title: str) -> tuple[str, Pushed]:

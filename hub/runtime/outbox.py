@@ -104,7 +104,8 @@ class Outbox:
                 await self._forward(facts)
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._rung.wait(), POLL_S)
+                    async with asyncio.timeout(POLL_S):  # not wait_for: it may lose a cancellation that comes with the bell
+                        await self._rung.wait()
 
     async def _forward(self, facts: Sequence[Fact]) -> None:
         """Publish a batch, and commit how far it came."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from hub.clock import Clock
@@ -68,10 +69,9 @@ class Recorder:
         """Returns when something may have been recorded since `self.edition` was `edition`: read that first, then look."""
         if self.edition != edition:
             return
-        try:
-            await asyncio.wait_for(self._news.wait(), LOOK_AGAIN)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN):  # not wait_for: it may lose a cancellation that comes with the news
+                await self._news.wait()
 
     async def close(self) -> None:
         """Let the writer finish, then close the store."""

@@ -39,6 +39,15 @@ plugins:                           # a plugin runs if, and only if, its section 
     # binance: {base_url: https://api.binance.com}
     # coingecko: {base_url: https://api.coingecko.com/api/v3, api_key: null}
     # simulated: {file: null, seed: 1}               # file: bars.csv.gz to replay, or null for a market made by chance
+  # influxdb:                      # everything on disk, in InfluxDB 1.x, 2.x or 3 Core
+  #   url: http://localhost:8086
+  #   api: auto                    # auto | v1 | v2
+  #   bucket: tickerml             # v1: the database; hours and days stand in tickerml_long
+  #   retention: null              # how long minutes are kept, such as 90d; null: for ever
+  #   username: null               # v1, where it asks for a user
+  #   password: null
+  #   token: null                  # v2
+  #   org: null
 """
 ENV = """\
 # Copy to .env and chmod 600 .env; what stands there overrides config.yaml.
@@ -46,6 +55,7 @@ ENV = """\
 # TICKERML__MQTT__PASSWORD=
 # TICKERML__GRAFANA__TOKEN=
 # TICKERML__PLUGINS__COLLECTOR__COINGECKO__API_KEY=
+# TICKERML__PLUGINS__INFLUXDB__TOKEN=
 """
 
 

@@ -45,7 +45,7 @@ class Oddities:
                     high=bar.high,
                     low=bar.low,
                 )
-            seen.equal = seen.equal + 1 if _numbers(bar) == _numbers(before) else 1
+            seen.equal = seen.equal + 1 if bar.close == before.close and _numbers(bar) == _numbers(before) else 1
             seen.bar = bar
             if seen.equal == STILL:
                 self._log.warning(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from hub.market.interval import MINUTE_MS, Range, missing_ranges, to_ms
+from hub.market.interval import MINUTE_MS, Range, minutes_in, missing_ranges, to_ms
 from hub.messages import Bar
 from plugins.collector.klines import Page
 
@@ -84,6 +84,8 @@ def settle(wanted: Sequence[Range], span: Range, page: Page, absent: str) -> Fet
     `absent`: the reason for minutes without a row.
     """
     first, last = span
+    if (whole := _without_a_hole(span, page)) and common(wanted, [whole]) == [whole]:
+        return Fetched(page.bars, [], without(wanted, [whole]))
     rejected = {row.open_time: row.reason for row in page.rejected if row.open_time is not None and first <= row.open_time <= last}
     bars = {minute: bar for bar in page.bars if first <= (minute := to_ms(bar.open_time)) <= last}
     newest = max([*bars, *rejected], default=last)
@@ -102,6 +104,14 @@ def settle(wanted: Sequence[Range], span: Range, page: Page, absent: str) -> Fet
         for minute in range(hole[0], hole[1] + 1, MINUTE_MS)
     ]
     return Fetched(kept, sorted(missing), without(wanted, [(first, newest)]))
+
+
+def _without_a_hole(span: Range, page: Page) -> Range | None:
+    """The minutes of a page that has every one of them, from the first that was asked for: nearly all pages of the past are so."""
+    if page.rejected or not page.bars:
+        return None
+    reached = to_ms(page.bars[0].open_time), to_ms(page.bars[-1].open_time)
+    return reached if reached[0] == span[0] and reached[1] <= span[1] and minutes_in(reached) == len(page.bars) else None
 
 
 def _inside(bars: dict[int, Bar], asked: list[Range]) -> list[Bar]:

@@ -33,7 +33,7 @@ class NotLetIn(TransientError):
 
 
 class MayNot(TransientError):
-    """InfluxDB knows us, and we may not: 403. Where it is about making a bucket, the words say what to type."""
+    """InfluxDB knows us, and we may not: 403. The words say what to type where it is about a bucket."""
 
 
 class NoSuchApi(TransientError):

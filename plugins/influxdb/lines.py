@@ -43,8 +43,8 @@ _quoted_word = lru_cache(maxsize=1024)(_quoted_text)
 
 
 def _tag(value: str) -> str:
-    """A backslash at the end would swallow what separates the tag from the next one, and a line's end would end the point."""
-    plain = " ".join(value.splitlines()).rstrip("\\")
+    """The protocol has no way to write a backslash before a space, nor a line's end: neither is in a name of ours, and neither gets out."""
+    plain = " ".join(value.splitlines()).replace("\\", "/")
     return plain.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
 
 

@@ -90,7 +90,7 @@ class Rollups:
                 yield line
 
     def _completed(self, symbol: str, written: Mapping[int, Mapping[int, Bar]]) -> Iterator[int]:
-        """The hour before each of these that begins with a bar of the batch: it may have ended without its last minute."""
+        """The hour before each of these that begins with a bar of the batch, where it has ended without its last minute."""
         for hour, minutes in written.items():
             first = min(minutes)
             if hour - HOUR_MS in written or (first > hour and self._store.bars(symbol, first - MINUTE_MS, first - MINUTE_MS)):
@@ -99,9 +99,10 @@ class Rollups:
                 yield before - before % HOUR_MS
 
     def _last_before(self, symbol: str, hour: int) -> int | None:
-        """Open time of the newest bar before the hour, within a month."""
-        steps = [MINUTE_MS, HOUR_MS - MINUTE_MS, *[HOUR_MS] * 23, *[DAY_MS] * 30]
-        for step in steps:
+        """Open time of the newest bar before the hour, within a month; None where it is the minute before, which completes its own hour."""
+        if self._store.bars(symbol, hour - MINUTE_MS, hour - MINUTE_MS):
+            return None
+        for step in [HOUR_MS] * 24 + [DAY_MS] * 30:
             if found := self._store.bars(symbol, hour - step, hour - MINUTE_MS):
                 return to_ms(found[-1].open_time)
             hour -= step

@@ -45,16 +45,18 @@ class Database1:
         return Found(bucket, _duration(found[1]), handle=found[0]) if found else Found(bucket, known=False)
 
     async def make(self, bucket: str, keep: timedelta | None) -> None:
-        await self._execute(f'CREATE DATABASE "{bucket}" WITH {_keeping(keep)}')
+        await self._execute(bucket, f'CREATE DATABASE "{bucket}" WITH {_keeping(keep)}')
 
     async def change(self, found: Found, keep: timedelta | None) -> None:
-        await self._execute(f'ALTER RETENTION POLICY "{found.handle}" ON "{found.name}" {_keeping(keep)} DEFAULT')
+        await self._execute(found.name, f'ALTER RETENTION POLICY "{found.handle}" ON "{found.name}" {_keeping(keep)} DEFAULT')
 
-    async def _execute(self, statement: str) -> None:
+    async def _execute(self, bucket: str, statement: str) -> None:
         try:
             await self._query(statement)
         except MayNot as error:
-            raise MayNot(f"{error}; type as InfluxDB's administrator: influx -execute '{statement}'", retry_after=PAUSE_S) from error
+            grant = f'GRANT ALL ON "{bucket}" TO "{self._settings.username}"'
+            typed = f"curl -u ADMIN {self._settings.url}/query --data-urlencode 'q={statement}; {grant}'"
+            raise MayNot(f"{error}; type, with the name of InfluxDB's administrator: {typed}", retry_after=PAUSE_S) from error
 
     async def _query(self, statement: str) -> list[Any]:
         """The rows that a statement answers with. MayNot where this user may not ask it."""

@@ -39,16 +39,20 @@ class Database2:
 
     async def look(self, bucket: str) -> Found | None:
         try:
-            answer = await self._call(lambda: self._buckets.find_buckets(name=bucket, org=self._settings.org))
-            found = [each for each in answer.buckets if each.name == bucket]
-            seconds = next((rule.every_seconds for each in found for rule in each.retention_rules or []), 0)
+            found: Found | None = await self._call(lambda: self._found(bucket))
         except BucketMissing:
             return None
         except (NoSuchApi, MayNot):  # 3 Core makes buckets when they are written to; a token may see none
             return Found(bucket, known=False)
-        except (TypeError, AttributeError) as error:
-            raise TransientError(f"{self._settings.url}/api/v2/buckets answered with something that is not InfluxDB's") from error
-        return Found(bucket, timedelta(seconds=seconds) if seconds else None, handle=found[0]) if found else None
+        return found
+
+    def _found(self, bucket: str) -> Found | None:
+        known = self._buckets.find_buckets(name=bucket, org=self._settings.org).buckets
+        found = next((each for each in known if each.name == bucket), None)
+        if found is None:
+            return None
+        seconds = next((rule.every_seconds for rule in found.retention_rules or []), 0)
+        return Found(bucket, timedelta(seconds=seconds) if seconds else None, handle=found)
 
     async def make(self, bucket: str, keep: timedelta | None) -> None:
         wish = {"bucket_name": bucket, "org": self._settings.org, "retention_rules": _rules(keep)}
@@ -83,7 +87,7 @@ class Database2:
             raise TransientError(f"{url}: {error.message}; check plugins.influxdb.org and token", retry_after=PAUSE_S) from error
         except HTTPError as error:
             raise TransientError(f"{url} cannot be reached: {error}") from error
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # the library trusts what it reads
             raise TransientError(f"{url} answered with something that is not InfluxDB's: {error}") from error
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.grafana.day import DAY, HOUR, MINUTE
-from tests.grafana.influxd import Influx, Series
+from tests.influx import Influx
 
 ROOT = Path(__file__).parents[2] / "grafana"
 BOARDS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "dashboards").glob("*.json"))}
@@ -16,6 +18,32 @@ LENGTHS = {"m": MINUTE, "h": HOUR, "d": DAY, "y": 365 * DAY}
 MOST_POINTS = 1000
 DATABASES = {"tickerml": "", "tickerml-long": "_long"}
 """Data source -> what follows the name of the database."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of an answer."""
+
+    tags: dict[str, str]
+    columns: list[str]
+    values: list[list[Any]]
+
+
+def ask(influx: Influx, database: str, query: str) -> list[Series]:
+    """The series as Grafana gets them, times in ms; InfluxDB's own words where it does not understand."""
+    answer = httpx.post(f"{influx.url}/query", data={"db": database, "q": query, "epoch": "ms"}, timeout=30, trust_env=False).json()
+    assert "results" in answer, (answer, query)
+    [result] = answer["results"]
+    assert "error" not in result, (result, query)
+    return [Series(one.get("tags", {}), one["columns"], one["values"]) for one in result.get("series", [])]
+
+
+def fill(influx: Influx, database: str, lines: list[str]) -> None:
+    """Make a database, and write lines to it."""
+    ask(influx, "", f'CREATE DATABASE "{database}"')
+    for start in range(0, len(lines), 5000):
+        answer = influx.write("\n".join(lines[start : start + 5000]), database)
+        assert answer.status_code == 204, answer.text
 
 
 @dataclass(frozen=True)
@@ -49,12 +77,12 @@ def ask_panel(influx: Influx, database: str, question: Question, now: int, **cho
         value = regex([chosen[name]]) if name in chosen else _first(influx, database, variable)
         query = query.replace(f"${{{name}:regex}}", value)
     assert "$" not in re.sub(r"\$/", "", query), f"not filled in: {query}"
-    return influx.ask(database + DATABASES[question.target["datasource"]["uid"]], query)
+    return ask(influx, database + DATABASES[question.target["datasource"]["uid"]], query)
 
 
 def options(influx: Influx, database: str, variable: dict[str, Any]) -> list[str]:
     """What the user can choose from, sorted as asked."""
-    found = [str(row[1]) for series in influx.ask(database, variable["query"]) for row in series.values]
+    found = [str(row[1]) for series in ask(influx, database, variable["query"]) for row in series.values]
     return sorted(found, key=float) if variable["sort"] == 3 else sorted(found)
 
 

@@ -1,99 +1,76 @@
-"""A simulated day of a hub, as its rows stand in InfluxDB, and the schema that they keep to."""
+"""A simulated day of a hub with every plugin, as messages, and as the influxdb plugin writes them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from math import sin
 
-SCHEMA: dict[str, tuple[set[str], set[str]]] = {
-    "bar": (
-        {"symbol", "interval"},
-        {
-            *("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume"),
-            *("trades", "source", "quality", "minutes"),
-        },
-    ),
-    "forecast": (
-        {"symbol", "horizon", "model", "role"},
-        {
-            *("price", "low", "high", "p_up", "confidence", "last_close"),
-            *("direction", "version", "open_time", "target_time"),
-        },
-    ),
-    "forecast_target": ({"symbol", "horizon", "model", "role"}, {"price", "low", "high", "p_up", "last_close"}),
-    "score": (
-        {"symbol", "horizon", "model", "role"},
-        {"n", "skill", "auc", "hit_rate", "brier", "coverage", "last_outcome", "window", "version"},
-    ),
-    "sentiment": ({"asset"}, {"score", "articles", "scorer"}),
-    "article": ({"asset"}, {"title", "url", "source", "scorer", "score"}),
-    "alert": ({"symbol", "source"}, {"text", "severity", "p_up"}),
-    "plugin": ({"name"}, {"state", "error", "ok", "restarts", "lag", "lag_s"}),
-    "hub": (
-        set(),
-        {
-            *("memory_bytes", "disk_free_bytes", "store_bytes", "wal_bytes", "minutes_missing", "mqtt_lag"),
-            *("dropped", "rejected", "bars", "broker_connected"),
-        },
-    ),
-}
-"""Measurement -> tags, fields."""
+from hub.market.interval import from_ms
+from hub.messages import Alert, Article, Bar, Forecast, HubHealth, Message, ModelId, PluginState, Score, Sentiment
+from plugins.influxdb.lines import LONG_BAR, MEASUREMENTS, lines
+
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 SYMBOLS = ("BTC-USDT", "ETH-USDT")
 HORIZONS = (5, 10, 30)
-ROLES = {"patch": "live", "patch-next": "shadow"}
+LIVE = ModelId(name="patch", version="3", sha256="0" * 64)
+SHADOW = ModelId(name="patch-next", version="4", sha256="1" * 64)
+SCHEMA = {each.name: (set(each.tags), {*each.floats, *each.ints, *each.strings}) for each in (*MEASUREMENTS, LONG_BAR)}
+"""Measurement -> tags, fields: what the plugin writes, from the table that it writes by."""
+Told = tuple[Message, int]
+"""A message, and when it was told (ms)."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One point: measurement, tags, fields, time in ms."""
-
-    measurement: str
-    tags: dict[str, str]
-    fields: dict[str, float | int | str]
-    at: int
-
-    def line(self) -> str:
-        """In InfluxDB's line protocol."""
-        tags = "".join(f",{name}={value}" for name, value in sorted(self.tags.items()))
-        return f"{self.measurement}{tags} {','.join(f'{name}={_literal(value)}' for name, value in self.fields.items())} {self.at}"
+def written(told: Iterable[Told]) -> list[str]:
+    """Line protocol, by the plugin itself."""
+    return [line for message, at in told for line in lines(message, at * 1_000_000)]
 
 
-def _literal(value: float | str) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"{value}i" if isinstance(value, int) else repr(value)
+def day(now: int) -> list[Told]:
+    """A day of minutes and nine days of scores, until `now`."""
+    return [
+        *bars(now, 30 * 60),
+        *forecasts(now),
+        *scores(now),
+        *news(now),
+        *alerts(now),
+        *plugins(now, 1440, failed="inference"),
+        *hub(now, 1440),
+    ]
+
+
+def first_hour(now: int) -> list[Told]:
+    """A hub an hour old, without forecasts, scores and news."""
+    return [*bars(now, 62), *plugins(now, 60), *hub(now, 60)]
 
 
 def price(symbol: str, at: int) -> float:
     return (100_000.0 if symbol.startswith("BTC") else 3_500.0) * (1 + 0.01 * sin(at / HOUR))
 
 
-def day(now: int) -> list[Row]:
-    """All that a hub with every plugin has written until `now`: a day of minutes, nine days of scores."""
-    return [*bars(now, 30 * 60), *forecasts(now), *scores(now), *news(now), *alerts(now), *plugins(now, 1440), *hub(now, 1440)]
-
-
-def first_hour(now: int) -> list[Row]:
-    """A hub an hour old, without forecasts, scores and news."""
-    return [*bars(now, 62), *plugins(now, 60), *hub(now, 60)]
-
-
-def bars(now: int, minutes: int) -> Iterator[Row]:
-    """ETH lacks forty minutes; five are from the fallback, which knows no volume."""
+def bars(now: int, minutes: int) -> Iterator[Told]:
+    """ETH lacks a hundred minutes; five are from the fallback, which knows no volume."""
     for back in range(1, minutes + 1):
         at = now - back * MINUTE
         for symbol in SYMBOLS:
-            if symbol == "ETH-USDT" and 600 <= back < 640:
+            if symbol == "ETH-USDT" and 600 <= back < 700:
                 continue
             close, fallback = price(symbol, at), 595 <= back < 600
-            fields: dict[str, float | int | str] = {"open": close, "high": close * 1.001, "low": close * 0.999, "close": close}
-            if not fallback:
-                fields |= {"volume": 3.5, "quote_volume": 3.5 * close, "taker_buy_volume": 1.5, "trades": 12}
-            fields |= {"source": "coingecko", "quality": "fallback"} if fallback else {"source": "binanceus", "quality": "exact"}
-            yield Row("bar", {"symbol": symbol, "interval": "1m"}, fields, at)
+            bar = Bar(
+                symbol=symbol,
+                open_time=from_ms(at),
+                open=close,
+                high=close * 1.001,
+                low=close * 0.999,
+                close=close,
+                volume=None if fallback else 3.5,
+                quote_volume=None if fallback else 3.5 * close,
+                taker_buy_volume=None if fallback else 1.5,
+                trades=None if fallback else 12,
+                source="coingecko" if fallback else "binanceus",
+                quality="fallback" if fallback else "exact",
+            )
+            yield bar, at
 
 
-def long_bars(now: int) -> Iterator[Row]:
+def long_bars(now: int) -> Iterator[str]:
     """Ten days of the second database."""
     for interval, length, count in (("1h", HOUR, 240), ("1d", DAY, 10)):
         for back in range(1, count + 1):
@@ -101,75 +78,123 @@ def long_bars(now: int) -> Iterator[Row]:
             for symbol in SYMBOLS:
                 close = price(symbol, at)
                 prices = {"open": close, "high": close * 1.01, "low": close * 0.99, "close": close}
-                volumes = {"volume": 99.5, "quote_volume": 99.5 * close, "taker_buy_volume": 44.5}
-                counts = {"trades": 720, "source": "binanceus", "quality": "exact", "minutes": length // MINUTE}
-                yield Row("bar", {"symbol": symbol, "interval": interval}, {**prices, **volumes, **counts}, at)
+                volumes = {"volume": 99.5, "quote_volume": 99.5 * close, "taker_buy_volume": 44.5, "trades": 720}
+                made = {**prices, **volumes, "source": "binanceus", "quality": "exact", "minutes": length // MINUTE}
+                yield LONG_BAR.line((symbol, interval), made, at * 1_000_000) or ""
 
 
-def forecasts(now: int) -> Iterator[Row]:
+def forecast(made: int, symbol: str = "BTC-USDT", horizon: int = 5, model: ModelId = LIVE, confidence: float = 0.1) -> Told:
+    close = price(symbol, made)
+    message = Forecast(
+        symbol=symbol,
+        horizon_minutes=horizon,
+        open_time=from_ms(made // MINUTE * MINUTE - MINUTE),
+        made_at=from_ms(made),
+        target_time=from_ms(made + horizon * MINUTE),
+        last_close=close,
+        price=close * 1.001,
+        low=close * 0.99,
+        high=close * 1.01,
+        p_up=(1 + confidence) / 2,
+        direction="up",
+        confidence=confidence,
+        model=model,
+        role="live" if model is LIVE else "shadow",
+    )
+    return message, made
+
+
+def forecasts(now: int) -> Iterator[Told]:
     for made in range(now - DAY, now, 5 * MINUTE):
         for symbol in SYMBOLS:
             for horizon in HORIZONS:
-                for model, role in ROLES.items():
-                    tags = {"symbol": symbol, "horizon": str(horizon), "model": model, "role": role}
-                    close, target = price(symbol, made), made + horizon * MINUTE
-                    said = {"price": close * 1.001, "low": close * 0.99, "high": close * 1.01, "p_up": 0.55, "last_close": close}
-                    more = {"confidence": 0.1, "direction": "up", "version": "3", "open_time": made - MINUTE, "target_time": target}
-                    yield Row("forecast", tags, said | more, made)
-                    yield Row("forecast_target", tags, dict(said), target)
+                yield forecast(made, symbol, horizon)
+                yield forecast(made, symbol, horizon, SHADOW)
 
 
-def scores(now: int, skill: float = 0.02, symbol: str | None = None) -> Iterator[Row]:
+def score(at: int, symbol: str, horizon: int, model: ModelId = LIVE, skill: float = 0.02) -> Told:
+    message = Score(
+        symbol=symbol,
+        horizon_minutes=horizon,
+        n=288,
+        skill=skill,
+        auc=0.51,
+        hit_rate=0.52,
+        brier=0.249,
+        coverage=0.81,
+        window="7d",
+        model=model,
+        last_outcome=0.0004,
+        role="live" if model is LIVE else "shadow",
+        scored_at=from_ms(at),
+    )
+    return message, at
+
+
+def scores(now: int, skill: float = 0.02, symbols: tuple[str, ...] = SYMBOLS) -> Iterator[Told]:
+    """Nine days, every hour."""
     for at in range(now - 9 * DAY, now, HOUR):
-        for one in [symbol] if symbol else SYMBOLS:
+        for symbol in symbols:
             for horizon in HORIZONS:
-                for model, role in ROLES.items():
-                    tags = {"symbol": one, "horizon": str(horizon), "model": model, "role": role}
-                    rates = {"skill": skill, "auc": 0.51, "hit_rate": 0.52, "brier": 0.249, "coverage": 0.81, "last_outcome": 0.0004}
-                    yield Row("score", tags, {"n": 288, **rates, "window": "7d", "version": "3"}, at)
+                yield score(at, symbol, horizon, skill=skill)
+                yield score(at, symbol, horizon, SHADOW, skill)
 
 
-def news(now: int) -> Iterator[Row]:
+def news(now: int) -> Iterator[Told]:
+    """Hour by hour, two headlines an hour, and one whose link is a trap."""
     for back in range(24):
         hour = (now // HOUR - back) * HOUR
         for asset in ("BTC", "ETH"):
-            yield Row("sentiment", {"asset": asset}, {"score": sin(back), "articles": 3, "scorer": "lexicon"}, hour)
-            title, url = f'"{asset}" plunges 8 %', f"https://news.example/{asset}/{back}"
-            said = {"title": title, "url": url, "source": "CoinDesk", "scorer": "lexicon", "score": -0.6}
-            yield Row("article", {"asset": asset}, said, hour + 11)
-    yield Row(
-        "article", {"asset": "BTC"}, {"title": "click", "url": "javascript:alert(1)", "source": "x", "scorer": "lexicon", "score": 0.0}, now
-    )
+            yield Sentiment(asset=asset, hour=from_ms(hour), score=sin(back), articles=3, scorer="lexicon"), hour
+            yield article(asset, f'"{asset}" plunges 8 %', f"https://news.example/{asset}/{back}", hour)
+    yield article("BTC", "click", "javascript:alert(1)", now)
 
 
-def alerts(now: int) -> Iterator[Row]:
+def article(asset: str, title: str, url: str, at: int) -> Told:
+    when = from_ms(at)
+    said = Article(asset=asset, title=title, url=url, source="CoinDesk", published_at=when, collected_at=when, score=-0.6, scorer="lexicon")
+    return said, at
+
+
+def alert(at: int, source: str, text: str) -> Told:
+    made, _ = forecast(at)
+    assert isinstance(made, Forecast)
+    said = Alert(symbol="BTC-USDT", source=source, text=text, severity="warning", forecast=made, raised_at=from_ms(at))
+    return said, at
+
+
+def alerts(now: int) -> Iterator[Told]:
     for back in (30, 90):
-        said = {"text": "BTC-USDT moved +2.10 % in one minute", "severity": "warning", "p_up": 0.6}
-        yield Row("alert", {"symbol": "BTC-USDT", "source": "volatility"}, said, now - back * MINUTE)
+        yield alert(now - back * MINUTE, "volatility", "BTC-USDT moved +2.10 % in one minute")
 
 
-def plugins(now: int, minutes: int, *, failed: str = "", lag_s: float = 2.0) -> Iterator[Row]:
+def plugins(now: int, minutes: int, *, failed: str = "", lag_s: float = 2.0) -> Iterator[Told]:
+    """Once a minute."""
+    since = from_ms(now - DAY)
     for at in range(now - minutes * MINUTE, now, MINUTE):
         for name in ("collector", "influxdb", "inference"):
-            bad = name == failed
-            fields: dict[str, float | int | str] = {
-                "state": "failed" if bad else "running",
-                "error": "no disk" if bad else "",
-                "ok": int(not bad),
-            }
-            lag: dict[str, float | int | str] = {"lag": 7, "lag_s": lag_s} if name == "influxdb" else {}
-            yield Row("plugin", {"name": name}, fields | {"restarts": 0} | lag, at)
+            if name == failed:
+                yield PluginState(name=name, state="failed", since=since, error="no disk"), at
+            elif name == "influxdb":
+                yield PluginState(name=name, state="running", since=since, lag=7, lag_s=lag_s), at
+            else:
+                yield PluginState(name=name, state="running", since=since), at
 
 
-def hub(now: int, minutes: int) -> Iterator[Row]:
+def hub(now: int, minutes: int) -> Iterator[Told]:
+    """Once a minute; it starts anew at times, and counts from nothing."""
     for at in range(now - minutes * MINUTE, now, MINUTE):
-        sizes = {"memory_bytes": 90_000_000, "disk_free_bytes": 20 * 2**30, "store_bytes": 9_000_000, "wal_bytes": 800_000}
-        counts = {
-            "minutes_missing": 40,
-            "mqtt_lag": 0,
-            "dropped": 0,
-            "rejected": 1,
-            "bars": 2 * (at // MINUTE % 10_000),
-            "broker_connected": 1,
-        }
-        yield Row("hub", {}, {**sizes, **counts}, at)
+        health = HubHealth(
+            at=from_ms(at),
+            memory_bytes=90_000_000,
+            disk_free_bytes=20 * 2**30,
+            store_bytes=9_000_000,
+            wal_bytes=800_000,
+            minutes_missing=40,
+            mqtt_lag=0,
+            dropped=0,
+            rejected=1,
+            broker_connected=True,
+            bars=2 * (at // MINUTE % 700),
+        )
+        yield health, at

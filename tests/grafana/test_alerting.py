@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +11,10 @@ import yaml
 from grafana_foundation_sdk.models.alerting import Query, Rule
 
 from tests.grafana import day
-from tests.grafana.asking import BOARDS, ROOT
-from tests.grafana.day import DAY, MINUTE, SCHEMA, Row
-from tests.grafana.influxd import Influx
-from tests.grafana.test_queries import WORDS, tables
+from tests.grafana.asking import BOARDS, ROOT, ask, fill
+from tests.grafana.day import DAY, HOUR, MINUTE, SCHEMA, Told, written
+from tests.grafana.test_queries import tables, unwritten
+from tests.influx import Influx
 
 FILE = ROOT / "provisioning" / "alerting" / "rules.yaml"
 [GROUP] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"]
@@ -22,14 +23,20 @@ EVALUATORS = {"lt": lambda value, limit: value < limit, "gt": lambda value, limi
 numbers = itertools.count()
 
 
-def fired(influx: Influx, rule: dict[str, Any], rows: Iterable[Row]) -> list[dict[str, str]] | str:
+@pytest.fixture
+def present() -> int:
+    """This minute, and not the simulated day's: a rule's query asks for the present itself."""
+    return int(time.time()) // 60 * MINUTE
+
+
+def fired(influx: Influx, rule: dict[str, Any], told: Iterable[Told]) -> list[dict[str, str]] | str:
     """The labels of each series that fires; or what the rule makes of no data."""
     database = f"alerts{next(numbers)}"
-    influx.write(database, [row.line() for row in rows])
-    ask, reduce, compare = (step["model"] for step in rule["data"])
+    fill(influx, database, written(told))
+    question, reduce, compare = (step["model"] for step in rule["data"])
     assert (reduce["type"], reduce["expression"], compare["type"], compare["expression"]) == ("reduce", "A", "threshold", "B")
     assert reduce["reducer"] == "last"
-    found = influx.ask(database, ask["query"])
+    found = ask(influx, database, question["query"])
     if not found:
         return str(rule["noDataState"])
     evaluator = compare["conditions"][0]["evaluator"]
@@ -37,82 +44,71 @@ def fired(influx: Influx, rule: dict[str, Any], rows: Iterable[Row]) -> list[dic
     return [tags for tags, value in newest if EVALUATORS[evaluator["type"]](value, *evaluator["params"])]
 
 
-def without(rows: Iterable[Row], symbol: str, minutes: int, now: int) -> list[Row]:
-    return [row for row in rows if row.tags.get("symbol") != symbol or row.at < now - minutes * MINUTE]
+def until(told: Iterable[Told], symbol: str, end: int) -> list[Told]:
+    """Without what was told of `symbol` from `end` on."""
+    return [(message, at) for message, at in told if getattr(message, "symbol", None) != symbol or at < end]
 
 
-def test_one_symbol_without_bars_fires_for_itself(influx: Influx, now: int) -> None:
+def test_one_symbol_without_bars_fires_for_itself(influx: Influx, present: int) -> None:
     """The other's bars do not hide it; a late minute or two are no alarm."""
-    rule, bars = RULES["bars-stale"], list(day.bars(now, 30 * 60))
+    rule, bars = RULES["bars-stale"], list(day.bars(present, 30 * 60))
     assert fired(influx, rule, bars) == []
-    assert fired(influx, rule, without(bars, "ETH-USDT", 3, now)) == []
-    assert fired(influx, rule, without(bars, "ETH-USDT", 12, now)) == [{"symbol": "ETH-USDT"}]
+    assert fired(influx, rule, until(bars, "ETH-USDT", present - 3 * MINUTE)) == []
+    assert fired(influx, rule, until(bars, "ETH-USDT", present - 12 * MINUTE)) == [{"symbol": "ETH-USDT"}]
     assert fired(influx, rule, []) == "Alerting"
 
 
-def test_a_failed_plugin_fires_by_name(influx: Influx, now: int) -> None:
+def test_a_failed_plugin_fires_by_name(influx: Influx, present: int) -> None:
     """And silence of all is left to the rule that hears it: one outage, one alarm."""
     rule = RULES["plugin-failed"]
-    assert fired(influx, rule, day.plugins(now, 30)) == []
-    assert fired(influx, rule, day.plugins(now, 30, failed="collector")) == [{"name": "collector"}]
+    assert fired(influx, rule, day.plugins(present, 30)) == []
+    assert fired(influx, rule, day.plugins(present, 30, failed="collector")) == [{"name": "collector"}]
     assert fired(influx, rule, []) == "OK"
 
 
-def test_influxdb_behind_or_silent_fires(influx: Influx, now: int) -> None:
+def test_influxdb_behind_or_silent_fires(influx: Influx, present: int) -> None:
     """After fifteen minutes."""
     rule = RULES["influxdb-behind"]
-    assert fired(influx, rule, day.plugins(now, 30)) == []
-    assert fired(influx, rule, day.plugins(now, 30, lag_s=901.0)) == [{}]
-    assert fired(influx, rule, day.plugins(now - 20 * MINUTE, 30)) == "Alerting"
+    assert fired(influx, rule, day.plugins(present, 30)) == []
+    assert fired(influx, rule, day.plugins(present, 30, lag_s=901.0)) == [{}]
+    assert fired(influx, rule, day.plugins(present - 20 * MINUTE, 30)) == "Alerting"
 
 
-def test_only_a_confident_live_forecast_fires(influx: Influx, now: int) -> None:
+def test_only_a_confident_live_forecast_fires(influx: Influx, present: int) -> None:
     """A shadow's confidence is nobody's business yet, and no forecast at all is no alarm."""
     rule = RULES["forecast-confident"]
-    tags = {"symbol": "BTC-USDT", "horizon": "5", "model": "patch", "role": "live"}
-    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.29}, now)]) == []
-    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.31}, now)]) == [{"symbol": "BTC-USDT", "horizon": "5"}]
-    assert fired(influx, rule, [Row("forecast", tags | {"role": "shadow"}, {"confidence": 0.9}, now)]) == "OK"
-    assert fired(influx, rule, [Row("forecast", tags, {"confidence": 0.9}, now - 20 * MINUTE)]) == "OK"
+    assert fired(influx, rule, [day.forecast(present, confidence=0.29)]) == []
+    assert fired(influx, rule, [day.forecast(present, confidence=0.31)]) == [{"symbol": "BTC-USDT", "horizon": "5"}]
+    assert fired(influx, rule, [day.forecast(present, model=day.SHADOW, confidence=0.9)]) == "OK"
+    assert fired(influx, rule, [day.forecast(present - 20 * MINUTE, confidence=0.9)]) == "OK"
 
 
-def test_a_week_below_zero_fires_and_a_good_hour_saves(influx: Influx, now: int) -> None:
+def test_a_week_below_zero_fires_and_a_good_hour_saves(influx: Influx, present: int) -> None:
     """A hub with five bad days has not had a bad week."""
     rule = RULES["skill-below-zero"]
-    bad = list(day.scores(now, skill=-0.01, symbol="BTC-USDT"))
-    assert fired(influx, rule, [*bad, *day.scores(now, skill=0.01, symbol="ETH-USDT")]) == [
+    bad = list(day.scores(present, -0.01, ("BTC-USDT",)))
+    assert fired(influx, rule, [*bad, *day.scores(present, 0.01, ("ETH-USDT",))]) == [
         {"symbol": "BTC-USDT", "horizon": horizon} for horizon in ("10", "30", "5")
     ]
-    young = fired(influx, rule, [row for row in bad if row.at > now - 5 * DAY])
-    assert young == []
-    good = [
-        Row("score", {"symbol": "BTC-USDT", "horizon": "5", "model": "patch", "role": "live"}, {"skill": 0.01}, now - back * DAY)
-        for back in (2, 4)
-    ]
+    assert fired(influx, rule, [(message, at) for message, at in bad if at > present - 5 * DAY]) == []
+    good = [day.score(present - back * DAY + MINUTE, "BTC-USDT", 5, skill=0.01) for back in (2, 4)]
     assert fired(influx, rule, [*bad, *good]) == [{"symbol": "BTC-USDT", "horizon": horizon} for horizon in ("10", "30")]
     assert fired(influx, rule, []) == "OK"
 
 
-def test_a_rollback_fires_and_other_alerts_do_not(influx: Influx, now: int) -> None:
+def test_a_rollback_fires_and_other_alerts_do_not(influx: Influx, present: int) -> None:
     """The rule reads the inference plugin's own words."""
     rule = RULES["model-rolled-back"]
-    said = Row(
-        "alert", {"symbol": "BTC-USDT", "source": "inference"}, {"text": "model patch 4 was Rolled back: NaN", "severity": "critical"}, now
-    )
-    assert fired(influx, rule, [said]) == [{"symbol": "BTC-USDT"}]
-    assert fired(influx, rule, [Row("alert", said.tags | {"source": "volatility"}, said.fields, now)]) == "OK"
-    assert fired(influx, rule, [Row("alert", said.tags, {"text": "model patch 4 is live"}, now)]) == "OK"
-    assert fired(influx, rule, [Row("alert", said.tags, said.fields, now - 2 * 60 * MINUTE)]) == "OK"
+    assert fired(influx, rule, [day.alert(present, "inference", "model patch 4 was Rolled back: NaN")]) == [{"symbol": "BTC-USDT"}]
+    assert fired(influx, rule, [day.alert(present, "volatility", "rolled back")]) == "OK"
+    assert fired(influx, rule, [day.alert(present, "inference", "model patch 4 is live")]) == "OK"
+    assert fired(influx, rule, [day.alert(present - 2 * HOUR, "inference", "model patch 4 was rolled back")]) == "OK"
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 def test_a_rule_names_only_what_is_written(rule: dict[str, Any]) -> None:
     """A field that nobody writes would be silence for ever."""
-    query = rule["data"][0]["model"]["query"]
-    made = set(re.findall(r'AS\s+"([^"]+)"', query))
-    [table] = tables(query)
-    tags, fields = SCHEMA[table]
-    assert {word for word in WORDS.findall(query) if word} - made - {table} <= tags | fields
+    assert unwritten(rule["data"][0]["model"]["query"]) == set()
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
-from grafana_foundation_sdk.models.dashboard import Dashboard
+from grafana_foundation_sdk.models.common import GraphFieldConfig, TableFieldOptions
+from grafana_foundation_sdk.models.dashboard import Dashboard, FieldConfig
 
 from grafana.boards.draw import drawn
 from grafana.boards.render import BOARDS as BUILDERS
@@ -61,6 +62,16 @@ def test_a_misspelt_key_is_found() -> None:
     board["panels"][7]["fieldConfig"]["defaults"]["custom"]["drawStlye"] = "bars"
     again = json.loads(JSONEncoder().encode(Dashboard.from_json(board)))
     assert {item.split(".")[-1] for item in lost(board, again) if "targets" not in item} == {"candelStyle", "drawStlye"}
+
+
+def test_every_override_is_one_that_grafana_knows() -> None:
+    """It ignores the others without a word."""
+    own = {"timeseries": GraphFieldConfig, "table": TableFieldOptions}
+    for _, panel in PANELS:
+        for prop in (prop for override in panel["fieldConfig"]["overrides"] for prop in override["properties"]):
+            kind = own[panel["type"]] if prop["id"].startswith("custom.") else FieldConfig
+            name = prop["id"].removeprefix("custom.")
+            assert name in kind.from_json({name: prop["value"]}).to_json(), (panel["title"], prop)
 
 
 def test_every_id_is_used_once() -> None:
@@ -145,3 +156,12 @@ def test_a_variable_that_is_offered_is_used() -> None:
             name for panel in board["panels"] for target in panel.get("targets", []) for name in re.findall(r"\$\{(\w+)", target["query"])
         }
         assert used == {variable["name"] for variable in board["templating"]["list"]}
+
+
+def test_the_page_tells_of_every_board_and_rule() -> None:
+    """By the names that Grafana shows."""
+    page = (ROOT.parent / "docs" / "grafana.md").read_text(encoding="utf-8")
+    rules = yaml.safe_load((ROOT / "provisioning/alerting/rules.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    assert [
+        name for name in (*(board["title"] for board in BOARDS.values()), *(rule["title"] for rule in rules)) if f"| {name} |" not in page
+    ] == []

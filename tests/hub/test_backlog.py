@@ -71,7 +71,10 @@ class Station:
         """Let minutes pass, and after each what follows from it."""
         for _ in range(count):
             await self.clock.advance(60)
-            await asyncio.sleep(0.02)
+            said = -1
+            while said != len(self.told):
+                said = len(self.told)
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

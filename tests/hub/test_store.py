@@ -48,6 +48,18 @@ def test_recording_twice_is_recording_once(tmp_path: Path) -> None:
     assert store.facts_after(0, (Bar,), 10) == before
 
 
+def test_a_large_batch_is_numbered_in_order_and_its_last_word_about_a_minute_counts(tmp_path: Path) -> None:
+    """Many bars go to disk in one statement; that must not show."""
+    store = opened(tmp_path)
+    made = bars(*range(1, 331))
+    corrected = bars(*range(1001, 1006), start=START + timedelta(minutes=98))
+    store.record([*made, *corrected])
+    assert store.bars("BTC-USDT", T, T + 400 * MINUTE_MS) == [*made[:98], *corrected, *made[103:]]
+    assert [seq for seq, _ in store.facts_after(0, (Bar,), 1000)] == [*range(1, 99), *range(104, 336)]
+    assert [bar for _, bar in store.facts_after(330, (Bar,), 1000)] == corrected
+    assert store.last_seq() == 335
+
+
 def test_a_fallback_bar_is_replaced_and_never_replaces(tmp_path: Path) -> None:
     """The better source wins, whatever the order; each change gets a new place for the forwarders."""
     store = opened(tmp_path)

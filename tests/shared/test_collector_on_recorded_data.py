@@ -113,7 +113,9 @@ def test_recorded_answers_are_read_strictly_and_in_full(name: str, shared_data: 
     """Other intervals than ours: their rows are right, but none of them may become a minute's bar."""
     body = (shared_data / "api" / f"binance_rest_klines_{name}.json").read_bytes()
     rows = read_rows(body)
-    assert [list(row) for row in rows] == json.loads(body)
+    assert [list(row) for row in rows] == [
+        [float(cell) if isinstance(cell, str) and place < 11 else cell for place, cell in enumerate(row)] for row in json.loads(body)
+    ]
     page = parse(body, "BTC-USDT", "binance", FAR)
     assert not page.bars
     assert len(page.rejected) == len(rows)

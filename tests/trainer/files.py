@@ -5,8 +5,12 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 from hub.market.interval import MINUTE_MS
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: a busy machine is no reason to fail."""
 T = 1_747_699_200_000
 """2025-05-20 00:00 UTC."""
 NOW = 1_800_000_000_000

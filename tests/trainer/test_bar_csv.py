@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.market.interval import MINUTE_MS, epoch_ms
-from tests.trainer.files import DUMP, FULL, HUB, NOW, PLAIN, T, at, dump, plain, price, write
+from tests.trainer.files import DUMP, FULL, HUB, NOW, PLAIN, T, at, dump, plain, price, unhurried, write
 from trainer import unpacked
 from trainer.bar_csv import Reading, read_bars
 from trainer.checks import UNITS, Fault, units_of
@@ -112,6 +112,7 @@ def test_rows_of_another_length_and_a_wrong_close_are_refused(tmp_path: Path) ->
 def test_line_numbers_hold_over_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is read in blocks; here of three rows."""
     monkeypatch.setattr(unpacked, "BLOCK", 150)
+    monkeypatch.setattr(unpacked, "PIECE", 50)
     spoilt = {4: "1,2,3", 5: ""}
     rows = [spoilt.get(minute % 10, plain(minute, volume="x" if minute % 10 == 9 else 1.5)) for minute in range(95)]
     found = reading(tmp_path, PLAIN, *rows)
@@ -159,6 +160,7 @@ def test_a_file_of_something_else_is_refused_whole(name: str, tmp_path: Path) ->
         reading(tmp_path, *lines)
 
 
+@unhurried
 @given(st.integers(0, 10**16))
 def test_units_are_told_as_the_collector_tells_them(stamp: int) -> None:
     """One rule for what a time stamp means."""
@@ -177,6 +179,7 @@ numbers = st.sampled_from(
 )
 
 
+@unhurried
 @given(st.lists(st.lists(numbers, min_size=5, max_size=5), max_size=30))
 def test_whatever_stands_in_the_cells_every_row_is_accounted_for(rows: list[list[str]]) -> None:
     """A row is a bar or has a reason, and a bar is possible."""

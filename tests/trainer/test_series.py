@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import HubError
-from tests.trainer.files import at
+from tests.trainer.files import at, unhurried
 from trainer.month import NOTHING, NUMBERS, Minutes, month_files, read_month
 from trainer.series import gaps_in, load
 from trainer.shelf import Shelf, Tally, merged, only_writer
@@ -75,6 +75,7 @@ bars_of_minutes = st.lists(
 )
 
 
+@unhurried
 @given(bars_of_minutes, bars_of_minutes)
 def test_merging_twice_is_merging_once(one: list[tuple[int, float, float]], two: list[tuple[int, float, float]]) -> None:
     """Ascending, each minute once, each bar counted once, and what was said last is what stands."""

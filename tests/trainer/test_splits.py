@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hub.errors import SettingsError
 from hub.market.interval import MINUTE_MS
+from tests.trainer.files import unhurried
 from trainer.splits import walk_forward
 
 
@@ -27,10 +28,10 @@ def test_splits_of_plain_minutes_are_where_one_would_draw_them() -> None:
     ]
 
 
-def test_a_test_part_jumps_over_a_hole_in_time() -> None:
-    """Months that nobody collected are no test."""
-    splits = walk_forward(times_of(*range(300), *range(10_000, 10_050)), 2, 50, 0, 1, window=1)
-    assert [(int(split.test[0]), int(split.test[-1])) for split in splits] == [(250, 299), (300, 349)]
+def test_a_hole_in_time_makes_no_test_shorter() -> None:
+    """Months that nobody collected are no test, and a few days beside them are no good one: the test goes on before the hole."""
+    splits = walk_forward(times_of(*range(300), *range(10_000, 10_020)), 2, 50, 0, 1, window=5)
+    assert [(int(split.test[0]), int(split.test[-1])) for split in splits] == [(224, 273), (274, 319)]
 
 
 def test_too_little_for_a_training_part_is_said() -> None:
@@ -58,6 +59,7 @@ def calls(draw: st.DrawFn) -> tuple[NDArray[np.int64], int, int, int, int, int]:
     return times_of(*(minutes[place] for place in order)), *spans
 
 
+@unhurried
 @given(calls())
 def test_nothing_leaks(call: tuple[NDArray[np.int64], int, int, int, int, int]) -> None:
     """What a part has seen or was told of is over, and an embargo has passed, before the next part sees anything."""
@@ -78,8 +80,7 @@ def test_nothing_leaks(call: tuple[NDArray[np.int64], int, int, int, int, int]) 
             assert last_told + embargo < first_seen
         for part in (split.train, split.validation, split.test):
             assert np.all(np.diff(minutes[part]) >= 0), "each part ascends in time"
-        assert np.ptp(minutes[split.test]) < test_span
-        assert np.ptp(minutes[split.validation]) < test_span
+        assert all(len(np.unique(minutes[part])) <= test_span for part in (split.test, split.validation))
     for before, after in pairwise(splits):
         assert minutes[before.test].max() < minutes[after.test].min(), "splits ascend in time"
         assert set(before.train) <= set(after.train), "training grows"
@@ -88,6 +89,7 @@ def test_nothing_leaks(call: tuple[NDArray[np.int64], int, int, int, int, int]) 
     assert sorted(tested) == sorted(np.flatnonzero(minutes >= begun)), "after the first training part all is tested, once"
 
 
+@unhurried
 @given(calls())
 def test_no_window_is_left_out_without_a_reason(call: tuple[NDArray[np.int64], int, int, int, int, int]) -> None:
     """Purging takes what would leak, and no more: the first minute that is left out of training could not have stayed."""

@@ -25,6 +25,7 @@ def zipped(file: Path, **members: bytes) -> Path:
 def test_text_comes_out_whole_however_it_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In blocks that end with a line; the last line may lack its end."""
     monkeypatch.setattr(unpacked, "BLOCK", 1000)
+    monkeypatch.setattr(unpacked, "PIECE", 300)
     for name in ("x.csv", "x.csv.gz", "x.zip"):
         file = write(tmp_path / name, [PLAIN, *map(plain, range(2000))])
         pieces = list(blocks(file))
@@ -32,7 +33,7 @@ def test_text_comes_out_whole_however_it_is_packed(tmp_path: Path, monkeypatch: 
         assert len(pieces) > 50
         assert all(piece.endswith(b"\n") for piece in pieces)
     (tmp_path / "y.csv").write_bytes(b"a\nb")
-    assert list(blocks(tmp_path / "y.csv")) == [b"a\n", b"b"]
+    assert list(blocks(tmp_path / "y.csv")) == [b"a\nb"]
 
 
 def truncated_gzip(file: Path) -> None:
@@ -80,7 +81,7 @@ TRAPS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a way on Windows": (lambda file: zipped(file, **{"..\\x.csv": TEXT}), "reaches out of the zip"),
     "UTF-16": (lambda file: file.write_bytes(TEXT.decode().encode("utf-16")), r"x:1: is not UTF-8"),
     "Latin-1": (lambda file: file.write_bytes(TEXT + "é\n".encode("latin-1")), r"x:2002: is not UTF-8"),
-    "an endless line": (lambda file: file.write_bytes(b"1" * 1_000_000), r"x:1: a line longer than 64 KiB"),
+    "an endless line": (lambda file: file.write_bytes(b"1\n" + b"1" * 10_000_000), r"x:2: a line longer than 64 KiB"),
     "a fifo": (os.mkfifo, "is not a regular file"),
     "nothing there": (Path.absolute, "no such file"),
 }
@@ -95,6 +96,16 @@ def test_a_trap_is_told_in_words(name: str, tmp_path: Path) -> None:
         for _ in blocks(tmp_path / "x"):
             pass
     assert {path.name for path in tmp_path.iterdir()} <= {"x"}
+
+
+def test_the_place_of_the_damage_is_told(tmp_path: Path) -> None:
+    """As near as the packing lets one see: the lines before it are whole."""
+    packed = gzip.compress(TEXT * 100)
+    (tmp_path / "x").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(UnusableFile) as refused:
+        list(blocks(tmp_path / "x"))
+    line = int(str(refused.value).removeprefix(f"{tmp_path / 'x'}:").split(":")[0])
+    assert line == pytest.approx(100_000, rel=0.1)
 
 
 def test_a_file_may_be_large_but_not_boundless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.trainer.files import unhurried
 from trainer.windows import Features, Labels, Windows
 
 
@@ -87,6 +88,7 @@ def test_batches_bring_every_window_once_and_the_same_for_the_same_seed() -> Non
     assert first == order(np.random.default_rng(1))
 
 
+@unhurried
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 8), st.integers(1, 5), st.integers(0, 40), st.integers(0, 40))
 def test_windows_are_those_that_a_loop_would_find(lengths: list[int], window: int, step: int, spoilt: int, unknown: int) -> None:
     """Whatever the lengths, the step, and the place of what is not known."""

@@ -1,0 +1,112 @@
+"""`trainer evaluate`: a run or a model file, judged out of sample beside the baselines, on windows that it has not learnt from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hub.errors import HubError
+from hub.market.interval import MINUTE_MS, to_ms
+from trainer.baselines import Usual, usual_moves
+from trainer.dataset import Dataset, Index
+from trainer.export import shipped, told_by
+from trainer.forecasts import Ask, Forecasts, forecasts_of, joined, network
+from trainer.run import Run
+from trainer.spec import Spec
+from trainer.table import Table, baselines_for, judge
+from trainer.train import folds, load_model
+
+FAR = 2**53
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The table, and what it was made from, for the report."""
+
+    table: Table
+    said: Forecasts
+    baselines: dict[str, Forecasts]
+    notes: tuple[str, ...]
+
+
+def evaluate_run(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
+    """Windows that open in [first, last) ms: those after the run's own data by its final model; where there are none, the walk-forward."""
+    spec = run.spec()
+    newer = _between(data, data.on_grid(np.arange(len(data)), spec.every), max(first, _ms(run.facts()["trained_until"])), last)
+    if len(newer):
+        return _judged(run.name, network(load_model(run)), data, newer, _before(data, spec, run.facts()["trained_until"]))
+    return _walked(run, spec, data, first, last)
+
+
+def evaluate_file(file: Path, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
+    """A model file, one window at a time as the hub asks it, on minutes after the data it was trained on."""
+    content = _content(file)
+    told = told_by(content)
+    since = _ms(told["trained_until"])
+    chosen = _between(data, data.on_grid(np.arange(len(data)), 5), max(first, since), last)
+    if not len(chosen):
+        raise HubError(f"{file}: was trained until {told['trained_until']}, and the data ends before; fetch or ingest newer bars")
+    return _judged(str(told["name"]), shipped(content), data, chosen, _before(data, Spec(kind="patch"), told["trained_until"]))
+
+
+def window_of(file: Path) -> int:
+    """How many minutes a model file sees."""
+    return int(told_by(_content(file))["window"])
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise HubError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _judged(name: str, ask: Ask, data: Dataset, chosen: Index, train: Index) -> Evaluation:
+    said = forecasts_of(ask, data, chosen)
+    notes = (
+        [] if len(train) else ["no older data here: the learnt baselines are left out, and the usual interval is that of this very stretch"]
+    )
+    usual = usual_moves(data, train if len(train) else chosen)
+    baselines = baselines_for(data, train, chosen, usual)
+    return Evaluation(judge(data, said, baselines, _widths(usual, len(chosen)), name), said, baselines, tuple(notes))
+
+
+def _walked(run: Run, spec: Spec, data: Dataset, first: int, last: int) -> Evaluation:
+    parts: list[tuple[Forecasts, dict[str, Forecasts], np.ndarray[Any, np.dtype[np.float64]]]] = []
+    for number, split in enumerate(folds(data, spec), 1):
+        said = run.load_forecasts(f"fold-{number}.npz", data)
+        if said is None:
+            raise HubError(f"{run.folder}: the data is not what it was trained on; give --from a time after {run.facts()['trained_until']}")
+        chosen = np.flatnonzero(np.isin(said.ends, _between(data, said.ends, first, last)))
+        if len(chosen):
+            usual = usual_moves(data, split.train)
+            said = said.rows(chosen)
+            parts.append((said, baselines_for(data, split.train, said.ends, usual), _widths(usual, len(chosen))))
+    if not parts:
+        raise HubError(f"{run.folder}: no window of its walk-forward lies in that time")
+    said = joined([part[0] for part in parts])
+    names = set.intersection(*(set(part[1]) for part in parts))
+    baselines = {name: joined([part[1][name] for part in parts]) for name in parts[0][1] if name in names}
+    notes = (f"walk-forward: {len(parts)} stretches, each by a model trained on what came before it",)
+    return Evaluation(judge(data, said, baselines, np.concatenate([part[2] for part in parts]), run.name), said, baselines, notes)
+
+
+def _widths(usual: Usual, rows: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """[rows, horizons, 2]: the interval of persistence, for each window."""
+    return np.broadcast_to(np.stack([usual.low, usual.high], axis=1), (rows, len(usual.low), 2))
+
+
+def _between(data: Dataset, chosen: Index, first: int, last: int) -> Index:
+    times = data.open_time[chosen]
+    return chosen[(times >= first) & (times < last)]
+
+
+def _before(data: Dataset, spec: Spec, until: str) -> Index:
+    dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
+    return dense[data.open_time[dense] < _ms(until) - spec.window * MINUTE_MS]
+
+
+def _ms(text: str) -> int:
+    return to_ms(datetime.fromisoformat(text))

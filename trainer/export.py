@@ -1,0 +1,221 @@
+"""`trainer export`: PyTorch to ONNX to INT8, and a report on what that cost, measured on real windows one at a time, as the Pi runs it."""
+
+import io
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from hub.errors import CheckFailed
+from hub.market.features import FEATURE_HASH, FEATURES
+from hub.market.outcome import HORIZONS
+from trainer import metrics
+from trainer.dataset import Dataset, Index
+from trainer.forecasts import Ask, Forecasts, forecasts_of, network
+from trainer.metrics import Numbers
+from trainer.model import Forecaster
+from trainer.run import Run, write_bytes
+from trainer.train import final_split, load_model
+
+OPSET = 17
+OUTPUTS = ("log_return", "log_return_low", "log_return_high", "p_up")
+METADATA = "tickerml"
+MOST_BYTES = 8 * 1024 * 1024
+PARITY_WINDOWS = 2_000
+TIMED_RUNS = 300
+LARGEST_AUC_CHANGE = 5e-4
+LARGEST_P_CHANGE = 0.01
+LEAST_OVERLAP = 0.94
+
+
+def export(run: Run, data: Dataset, now: datetime) -> dict[str, Any]:
+    """Write runs/NAME/model.onnx and export.json; CheckFailed where INT8 is not as good as it must be, and nothing is written then."""
+    model, facts = load_model(run), run.facts()
+    fp32 = to_onnx(model)
+    int8 = to_int8(fp32, run.folder / "export")
+    report = parity(model, fp32, int8, data, final_split(data, model.spec).validation[-PARITY_WINDOWS:])
+    run.write("export.json", report)
+    if wrong := failures(report):
+        raise CheckFailed("INT8 changes the model too much: " + "; ".join(wrong))
+    evaluation = run.read("evaluation.json") or {}
+    content = describe(int8, facts, _scores(evaluation), now, now.strftime("%Y%m%d.%H%M%S"))
+    write_bytes(run.model, content)
+    return report
+
+
+def _scores(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The few numbers of an evaluation that travel with the model."""
+    pooled = evaluation.get("symbols", {}).get("all", {})
+    keys = ("n", "auc", "mse_skill", "pinball_skill", "coverage80", "ece")
+    return {horizon: {key: entry[key] for key in keys} for horizon, entry in pooled.items()}
+
+
+def to_onnx(model: Forecaster) -> bytes:
+    """The graph in FP32: `features` [batch, window, features] in, OUTPUTS [batch, horizons] out; nothing of this machine in it."""
+    example = torch.zeros(2, model.spec.window, len(FEATURES))
+    stream = io.BytesIO()
+    torch.onnx.export(
+        model.eval(),
+        (example,),
+        stream,  # type: ignore[arg-type]
+        input_names=["features"],
+        output_names=list(OUTPUTS),
+        dynamic_axes={name: {0: "batch"} for name in ("features", *OUTPUTS)},
+        opset_version=OPSET,
+        do_constant_folding=True,
+        dynamo=False,
+    )
+    content: bytes = _anonymous(onnx.load_from_string(stream.getvalue())).SerializeToString()
+    return content
+
+
+def to_int8(graph: bytes, scratch: Path) -> bytes:
+    """Weights of the matrix products as 8-bit integers, per channel; activations are scaled as they come (dynamic).
+
+    `reduce_range` keeps products within 16 bits: without it processors that lack VNNI saturate, and are wrong by a third.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    scratch.mkdir(parents=True, exist_ok=True)
+    source, prepared, target = (scratch / f"{name}.onnx" for name in ("fp32", "prepared", "int8"))
+    source.write_bytes(graph)
+    try:
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantize_dynamic(
+            prepared, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
+        )
+        content: bytes = _anonymous(onnx.load_from_string(target.read_bytes())).SerializeToString()
+        return content
+    finally:
+        for file in (source, prepared, target):
+            file.unlink(missing_ok=True)
+
+
+def describe(graph: bytes, facts: Mapping[str, Any], scores: Mapping[str, Any], created_at: datetime, version: str) -> bytes:
+    """The graph with what the hub must know of it in its metadata; CheckFailed where the file would be too large."""
+    model = onnx.load_from_string(graph)
+    told = {
+        "name": facts["name"],
+        "version": version,
+        "feature_set": {"names": list(FEATURES), "hash": FEATURE_HASH},
+        "window": facts["spec"]["window"],
+        "horizons": list(HORIZONS),
+        "symbols": facts["symbols"],
+        "scaling": "inside the graph",
+        "trained_from": facts["trained_from"],
+        "trained_until": facts["trained_until"],
+        "scores": scores,
+        "created_at": created_at.isoformat().replace("+00:00", "Z"),
+    }
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(told, separators=(",", ":"))})
+    content: bytes = model.SerializeToString()
+    if len(content) > MOST_BYTES:
+        raise CheckFailed(f"the model has {len(content)} bytes, and the hub takes {MOST_BYTES}; make d_model or layers smaller")
+    return content
+
+
+def told_by(content: bytes) -> dict[str, Any]:
+    """What a model file says of itself. ValueError where it says nothing."""
+    for entry in onnx.load_from_string(content).metadata_props:
+        if entry.key == METADATA:
+            told: dict[str, Any] = json.loads(entry.value)
+            return told
+    raise ValueError("no model of ours: its metadata says nothing")
+
+
+def session(content: bytes, threads: int = 1) -> Any:
+    """The model in onnxruntime, from bytes alone."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def shipped(content: bytes) -> Ask:
+    """A model file, asked one window at a time: INT8 takes its scale from the whole batch, and the Pi asks about one."""
+    running = session(content)
+
+    def ask(rows: NDArray[np.float32]) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        answers = [running.run(list(OUTPUTS), {"features": rows[place : place + 1]}) for place in range(len(rows))]
+        expected, low, high, p_up = (np.concatenate(column).astype(np.float64) for column in zip(*answers, strict=True))
+        return expected, low, high, p_up
+
+    return ask
+
+
+def parity(model: Forecaster, fp32: bytes, int8: bytes, data: Dataset, ends: Index) -> dict[str, Any]:
+    """FP32 and INT8 beside PyTorch on the same windows: what changed, how large they are, how quick."""
+    torch.set_num_threads(1)
+    eager = forecasts_of(network(model), data, ends)
+    said = {"fp32": forecasts_of(shipped(fp32), data, ends), "int8": forecasts_of(shipped(int8), data, ends)}
+    one = data.rows(ends[:1])
+    speed = _microseconds({"torch": network(model), "fp32": shipped(fp32), "int8": shipped(int8)}, one)
+    report: dict[str, Any] = {
+        "windows": len(ends),
+        "bytes": {"fp32": len(fp32), "int8": len(int8), "ratio": len(int8) / len(fp32)},
+        "microseconds": speed,
+        "speed": {"int8_beside_fp32": speed["fp32"] / speed["int8"], "int8_beside_torch": speed["torch"] / speed["int8"]},
+    }
+    for name, other in said.items():
+        report[name] = {str(horizon): _change(data, eager, other, place) for place, horizon in enumerate(HORIZONS)}
+    return report
+
+
+def failures(report: Mapping[str, Any]) -> list[str]:
+    """What in the report is beyond the limits that a shipped INT8 file must keep."""
+    found = []
+    for horizon, change in report["int8"].items():
+        for key, limit in (("auc_change", LARGEST_AUC_CHANGE), ("largest_p_change", LARGEST_P_CHANGE)):
+            if abs(change[key]) > limit:
+                found.append(f"{horizon} minutes: {key} is {change[key]:.5f}, beyond {limit}")
+        if change["top_decile_overlap"] < LEAST_OVERLAP:
+            found.append(f"{horizon} minutes: top decile overlap is {change['top_decile_overlap']:.3f}, below {LEAST_OVERLAP}")
+    return found
+
+
+def _change(data: Dataset, eager: Forecasts, other: Forecasts, horizon: int) -> dict[str, float]:
+    outcome = data.outcome[eager.ends, horizon]
+    moved = outcome != 0.0
+    before, after = eager.p_up[:, horizon], other.p_up[:, horizon]
+    sure, still = set(metrics.surest(before).tolist()), set(metrics.surest(after).tolist())
+    return {
+        "auc_change": metrics.auc(outcome[moved] > 0, after[moved]) - metrics.auc(outcome[moved] > 0, before[moved]),
+        "largest_p_change": float(np.abs(after - before).max()),
+        "top_decile_overlap": len(sure & still) / len(sure),
+        "largest_width_change": float(np.abs((other.high - other.low)[:, horizon] / (eager.high - eager.low)[:, horizon] - 1.0).max()),
+    }
+
+
+def _microseconds(asks: Mapping[str, Ask], one: NDArray[np.float32]) -> dict[str, float]:
+    """Median time of one window, the candidates taking turns."""
+    took: dict[str, list[float]] = {name: [] for name in asks}
+    for _ in range(TIMED_RUNS):
+        for name, ask in asks.items():
+            begun = time.perf_counter()
+            ask(one)
+            took[name].append(time.perf_counter() - begun)
+    return {name: float(np.median(times[20:]) * 1e6) for name, times in took.items()}
+
+
+def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the doc strings and paths that exporters leave in it."""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    model.doc_string = ""
+    model.graph.doc_string = ""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    model.producer_name = "tickerml"
+    return model

@@ -1,0 +1,149 @@
+"""`trainer train`: walk forward over the newest stretches, then train on everything; each step is kept, so a killed run goes on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from hub.errors import HubError
+from hub.market.features import FEATURE_HASH
+from hub.market.interval import MINUTE_MS, from_ms
+from hub.market.outcome import HORIZONS
+from trainer.calibrate import calibrate
+from trainer.dataset import Dataset, Index
+from trainer.fit import Fit, Progress, read_whole, write_whole
+from trainer.forecasts import forecasts_of, network
+from trainer.model import Forecaster
+from trainer.run import Run
+from trainer.spec import Spec
+from trainer.splits import Split, walk_forward
+
+EMBARGO = 1440
+"""Minutes left out between the parts of a split."""
+FEWEST_TRAINING_WINDOWS = 2_000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the models of a run, as the progress bar sees it."""
+
+    name: str
+    """`fold 1` ... or `final`."""
+    step: int
+    steps: int
+    loss: float
+
+
+Tell = Callable[[Stage], None]
+
+
+def train(run: Run, spec: Spec, data: Dataset, *, device: str = "auto", tell: Tell = lambda _stage: None) -> None:
+    """Fill runs/NAME: forecasts of every fold's test, the final model's weights, run.json. HubError where there is too little data."""
+    tests = folds(data, spec)
+    last = final_split(data, spec)
+    _enough(tests, last)
+    _same_experiment(run, spec, data)
+    for number, split in enumerate(tests, 1):
+        if run.load_forecasts(f"fold-{number}.npz", data) is None:
+            model = _fitted(run, f"fold {number}", spec, data, split, device, tell)
+            run.save_forecasts(f"fold-{number}.npz", data, forecasts_of(network(model), data, split.test))
+    if read_whole(run.weights) is None:
+        model = _fitted(run, "final", spec, data, last, device, tell)
+        write_whole(run.weights, {"state": model.state_dict()})
+    run.write("run.json", _facts(run, spec, data, last))
+
+
+def folds(data: Dataset, spec: Spec) -> list[Split]:
+    """The walk-forward: `spec.folds` tests over the newest `spec.tested` of all minutes, each with its own past."""
+    dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
+    minutes = len(np.unique(data.open_time))
+    span = max(1, round(minutes * spec.tested / spec.folds))
+    found = walk_forward(data.open_time[dense], spec.folds, span, EMBARGO, max(HORIZONS), window=spec.window)
+    return [_on_grid(data, spec, dense, split) for split in found]
+
+
+def final_split(data: Dataset, spec: Spec) -> Split:
+    """All there is: the newest part for validation, nothing for a test."""
+    dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
+    span = max(1, round(len(np.unique(data.open_time)) * spec.tested / spec.folds))
+    [split] = walk_forward(data.open_time[dense], 1, span, EMBARGO, max(HORIZONS), window=spec.window)
+    return Split(dense[np.concatenate([split.train, split.validation])], data.on_grid(dense[split.test], spec.every), np.empty(0, np.intp))
+
+
+def _on_grid(data: Dataset, spec: Spec, dense: Index, split: Split) -> Split:
+    """Training is dense; what is judged stands on the forecasts' own grid."""
+    return Split(dense[split.train], data.on_grid(dense[split.validation], spec.every), data.on_grid(dense[split.test], spec.every))
+
+
+def load_model(run: Run) -> Forecaster:
+    """The final model of a run, calibrated."""
+    saved = read_whole(run.weights)
+    if saved is None:
+        raise HubError(f"{run.weights}: not there; `trainer train --run {run.name}` makes it")
+    model = Forecaster(run.spec())
+    model.load_state_dict(saved["state"])
+    return model.eval()
+
+
+def _fitted(run: Run, stage: str, spec: Spec, data: Dataset, split: Split, device: str, tell: Tell) -> Forecaster:
+    folder = run.folder / stage.replace(" ", "-")
+    fit = Fit(spec, data, split.train, split.validation, folder, device=device)
+
+    def heard(progress: Progress, loss: float) -> None:
+        tell(Stage(stage, progress.step, fit.steps, loss))
+
+    model = fit.run(heard)
+    calibrate(model, data, split.validation)
+    run.write(f"{folder.name}/curve.json", {"curve": fit.progress.curve, "precision": fit.precision})
+    return model.to(torch.device("cpu"))
+
+
+def _enough(folds: list[Split], last: Split) -> None:
+    smallest = min(len(split.train) for split in (*folds, last))
+    if smallest < FEWEST_TRAINING_WINDOWS or not all(len(split.validation) and len(split.test) for split in folds):
+        raise HubError(
+            f"too little data: the first fold has {smallest} training windows, {FEWEST_TRAINING_WINDOWS} are needed;"
+            " ingest or fetch more history (a month of two symbols is enough to begin with)"
+        )
+
+
+def _same_experiment(run: Run, spec: Spec, data: Dataset) -> None:
+    """A run is one spec on one data set; anything else needs another name."""
+    told = {"spec": spec.model_dump(), "data": fingerprint(data)}
+    known = run.read("experiment.json")
+    if known is None:
+        run.write("experiment.json", told)
+    elif known != told:
+        what = "spec" if known["spec"] != told["spec"] else "data"
+        raise HubError(f"{run.folder}: was begun with other {what}; choose another --run, or delete that folder")
+
+
+def fingerprint(data: Dataset) -> dict[str, Any]:
+    """Enough of the data to tell whether it is the same."""
+    return {
+        "symbols": list(data.symbols),
+        "rows": len(data.open_time),
+        "first": int(data.open_time.min()),
+        "last": int(data.open_time.max()),
+        "feature_hash": FEATURE_HASH,
+        "outcomes": float(abs(data.outcome[::101]).sum(where=data.outcome[::101] == data.outcome[::101])),
+    }
+
+
+def _facts(run: Run, spec: Spec, data: Dataset, last: Split) -> dict[str, Any]:
+    seen = data.open_time[last.validation].max()
+    return {
+        "name": run.name,
+        "spec": spec.model_dump(),
+        "symbols": list(data.symbols),
+        "trained_from": _iso(int(data.open_time[last.train].min())),
+        "trained_until": _iso(int(seen) + 31 * MINUTE_MS),
+        "windows": len(last.train),
+        "feature_hash": FEATURE_HASH,
+    }
+
+
+def _iso(ms: int) -> str:
+    return from_ms(ms).isoformat().replace("+00:00", "Z")
