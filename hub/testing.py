@@ -5,9 +5,12 @@
 
 import asyncio
 import heapq
+import shutil
 import tempfile
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -221,8 +224,16 @@ class FakeHub:
         self.logged = LogCapture()
         self.log = structlog.wrap_logger(None, processors=[self.logged])
         self._settings = dict(settings or {})
-        self._folder = None if data_dir else tempfile.TemporaryDirectory(prefix="tickerml-")
-        self.data_dir = data_dir or Path(self._folder.name if self._folder else "")
+        self._given_folder = data_dir
+
+    @cached_property
+    def data_dir(self) -> Path:
+        """The folder given, or one that lasts as long as this hub."""
+        if self._given_folder is not None:
+            return self._given_folder
+        folder = tempfile.mkdtemp(prefix="tickerml-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     def settings_for(self, model: type[SettingsT]) -> SettingsT:
         return model.model_validate(self._settings)
