@@ -6,7 +6,7 @@ Imports stand inside the commands, so that `hub --help` is there at once.
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.main import get_group
@@ -104,13 +104,14 @@ def status(as_json: AsJson = False) -> None:
     """What runs, the newest bar of each symbol, gaps, and how far behind each forwarder is."""
     from hub.runtime import control
     from hub.runtime.health import stored
+    from hub.runtime.status_text import status_text
 
     configuration = _configuration()
     if control.hub_runs(configuration.data_dir):
         health = control.ask(configuration.data_dir, "health")
     else:
         health = {"running": False, **stored(_store(configuration))}
-    print(json.dumps(health) if as_json else _status_text(health))
+    print(json.dumps(health) if as_json else status_text(health))
 
 
 @app.command()
@@ -164,14 +165,15 @@ def export(
 @bars.command()
 def gaps(symbol: Annotated[str | None, typer.Option(help="Only this one.")] = None, as_json: AsJson = False) -> None:
     """Every stretch without bars, and why."""
-    store = _store(_configuration())
-    names = [symbol_named(symbol)] if symbol else store.symbols()
-    found = [gap for name in names for gap in store.gap_report(name)]
+    from hub.runtime.health import every_gap
+
+    found = every_gap(_store(_configuration()), symbol_named(symbol) if symbol else None)
     if as_json:
-        print(json.dumps([gap.model_dump(mode="json") | {"minutes": gap.minutes} for gap in found]))
+        print(json.dumps(found))
         return
     for gap in found:
-        print(f"{gap.symbol}  {gap.first_open_time:%Y-%m-%d %H:%M} to {gap.last_open_time:%Y-%m-%d %H:%M}  {gap.minutes} min  {gap.reason}")
+        first, last = (gap[key].removesuffix(":00Z").replace("T", " ") for key in ("first_open_time", "last_open_time"))
+        print(f"{gap['symbol']}  {first} to {last}  {gap['minutes']} min  {gap['reason']}")
     if not found:
         print("none")
 
@@ -264,22 +266,3 @@ def _seconds(duration: str | None) -> float | None:
         return None if duration is None else TypeAdapter(Duration).validate_python(duration).total_seconds()
     except ValidationError as error:
         raise typer.BadParameter("a whole number with a unit: 90s, 15m, 24h or 7d", param_hint="--for") from error
-
-
-def _status_text(health: dict[str, Any]) -> str:
-    lines = [f"hub runs since {health['started_at']}, version {health['version']}" if health["running"] else "hub does not run"]
-    if broker := health.get("broker"):
-        lines.append(
-            f"broker    {broker['address']}  {broker['protocol'] if broker['connected'] else 'offline: ' + str(broker['last_error'])}"
-        )
-    lines += [f"plugin    {state['name']:<16} {state['state']:<9} {state['error'] or ''}".rstrip() for state in health.get("plugins", [])]
-    for row in health["symbols"]:
-        bar = row["last_bar"] or {}
-        lines.append(
-            f"symbol    {row['symbol']:<16} last bar {bar.get('open_time')} close {bar.get('close')};"
-            f" {row['minutes_missing']} minutes missing in {row['gaps']} gaps"
-        )
-    for row in health["forwarders"]:
-        since = f" for {row['lag_s'] / 60:.0f} min" if row["lag_s"] else ""
-        lines.append(f"forwarder {row['name']:<16} {row['lag']} behind{since}")
-    return "\n".join(lines)

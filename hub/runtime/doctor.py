@@ -22,7 +22,6 @@ from hub.runtime.words import describe, reason_of
 
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 CHECK_S = 20.0
-"""Patience with one check, in real seconds."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,18 @@ async def examine_now(configuration: Configuration) -> list[Finding]:
         keep_out.close()
 
 
-async def examine(configuration: Configuration, members: Sequence[Member], health: dict[str, Any] | None) -> list[Finding]:
-    """Every finding; a needed one that is not ok means that the hub cannot do its work. `health`: what a running hub says of itself."""
-    checks = [(check, member) for member in members for check in member.declared.checks]
+async def examine(
+    configuration: Configuration, members: Sequence[Member], health: dict[str, Any] | None, *, patience: float = CHECK_S
+) -> list[Finding]:
+    """Every finding; a needed one that is not ok means that the hub cannot do its work.
+
+    `health`: what a running hub says of itself. `patience`: with one check, in real seconds.
+    """
+    checks = [check for member in members for check in member.declared.checks] + _grafana(configuration)
     looks = [
         _store(configuration.data_dir),
-        _broker(configuration),
-        *(_look(check) for check, _ in checks),
-        *(_look(check) for check in _grafana(configuration)),
+        _broker(configuration, patience),
+        *(_look(check, patience) for check in checks),
     ]
     store, broker, *others = await asyncio.gather(*looks)
     return [
@@ -131,11 +134,11 @@ def _hub(data_dir: Path, health: dict[str, Any] | None) -> Finding:
     return Finding("hub", True, f"runs since {health['started_at']}", needed=False)
 
 
-async def _broker(configuration: Configuration) -> Finding:
+async def _broker(configuration: Configuration, patience: float) -> Finding:
     mqtt = configuration.settings.mqtt
     if mqtt.embedded and not await _somebody_listens(mqtt.host, mqtt.port):
         return Finding("broker", True, f"nothing listens on {mqtt.host}:{mqtt.port}; the embedded one will")
-    return await _look(Check("broker", lambda: try_login(mqtt)))
+    return await _look(Check("broker", lambda: try_login(mqtt)), patience)
 
 
 async def _somebody_listens(host: str, port: int) -> bool:
@@ -150,15 +153,15 @@ async def _somebody_listens(host: str, port: int) -> bool:
     return True
 
 
-async def _look(check: Check) -> Finding:
-    time = asyncio.timeout(CHECK_S)
+async def _look(check: Check, patience: float) -> Finding:
+    time = asyncio.timeout(patience)
     try:
         async with time:
             ok, text = True, str(await check.look())
     except HubError as error:
         ok, text = False, reason_of(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's check may raise anything; the others go on
-        ok, text = False, f"no answer within {CHECK_S:g} s" if time.expired() else f"the check itself failed: {describe(error)}"
+        ok, text = False, f"no answer within {patience:g} s" if time.expired() else f"the check itself failed: {describe(error)}"
     return Finding(check.name, ok, blotted(text), check.needed)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from hub import __version__
 from hub.flow import Kinds, Sink
 from hub.market.interval import to_ms
+from hub.messages import Forecast
 from hub.runtime.outbox import CURSOR, DURABLE
 from hub.runtime.store import SqliteStore
 
@@ -40,7 +41,7 @@ def _forwarders(app: "App") -> list[dict[str, Any]]:
     store, cursors = app.recorder.store, app.recorder.store.cursors()
     readers: dict[str, tuple[Kinds, float | None]] = {CURSOR: (DURABLE, None)}
     for name, member in list(app.members.items()):  # plugins may come and go meanwhile: this runs in a thread
-        late = app.watches[name].lags
+        late = watch.lags if (watch := app.watches.get(name)) else {}
         for flow in member.declared.flows:
             if isinstance(flow, Sink) and flow.durable:
                 readers[f"{name}.{flow.name}"] = flow.consumes, round(late[flow.name].seconds, 1) if flow.name in late else None
@@ -50,9 +51,26 @@ def _forwarders(app: "App") -> list[dict[str, Any]]:
     ]
 
 
+def newest_forecasts(store: SqliteStore) -> dict[str, dict[str, Any]]:
+    """What was forecast last, by symbol."""
+    found = [fact for fact in store.newest_facts(Forecast) if isinstance(fact, Forecast)]
+    shown = {"made_at", "horizon_minutes", "price", "direction", "p_up"}
+    return {
+        fact.symbol: fact.model_dump(mode="json", include=shown) | {"model": fact.model.name}
+        for fact in sorted(found, key=lambda fact: (fact.made_at, -fact.horizon_minutes))
+    }
+
+
+def every_gap(store: SqliteStore, symbol: str | None) -> list[dict[str, Any]]:
+    """Every stretch without bars of one symbol, or of all: those too that have no bar at all."""
+    symbols = [symbol] if symbol else sorted({*store.symbols(), *(gap.symbol for gap in store.gaps())})
+    found = [gap for name in symbols for gap in store.gap_report(name)]
+    return [gap.model_dump(mode="json") | {"minutes": gap.minutes} for gap in found]
+
+
 def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
     """What the store knows: the newest bar and the gaps of each symbol, and how far behind each forwarder is."""
-    symbols = []
+    symbols, forecasts = [], newest_forecasts(store)
     for symbol in store.symbols():
         bar = store.newest_bar(symbol)
         gaps = store.gaps(symbol)
@@ -61,6 +79,7 @@ def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
                 "symbol": symbol,
                 "last_bar": None if bar is None else bar.model_dump(mode="json", include={"open_time", "close", "source", "quality"}),
                 "age_s": None if bar is None or now_ms is None else max(0, now_ms - to_ms(bar.close_time)) // 1000,
+                "last_forecast": forecasts.get(symbol),
                 "gaps": len(gaps),
                 "minutes_missing": sum(gap.minutes for gap in gaps),
             }

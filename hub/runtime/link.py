@@ -153,7 +153,8 @@ class Link:
         threading.Thread(target=self._connect, args=(properties,), name="mqtt-connect", daemon=True).start()
         await asyncio.wait((self._opened,), timeout=ANSWER_S)
         if not self._opened.done():
-            raise TransientError(f"{self._address} does not answer a login with MQTT {protocol_name(self.protocol)}")
+            words = f"does not answer a login with MQTT {protocol_name(self.protocol)}: check mqtt.port; is that a broker?"
+            raise TransientError(f"{self._address} {words}")
         outcome = self._opened.result()
         if isinstance(outcome, TransientError):
             raise outcome

@@ -11,7 +11,7 @@ from hub.market.interval import MINUTE_MS, last_closed, to_ms
 from hub.messages import Forecast, Request
 from hub.runtime.changes import restart
 from hub.runtime.doctor import examine
-from hub.runtime.health import health_of
+from hub.runtime.health import every_gap, health_of
 from hub.settings import SymbolName
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ def verbs_of(app: "App") -> dict[str, Answer]:
 
     async def gaps(request: Request) -> Any:
         wanted = GapsWanted.model_validate(request.model_dump())
-        symbols = await asyncio.to_thread(store.symbols) if wanted.symbol is None else [wanted.symbol]
-        found = [gap for symbol in symbols for gap in await asyncio.to_thread(store.gap_report, symbol)]
-        return [gap.model_dump(mode="json") | {"minutes": gap.minutes} for gap in found]
+        return await asyncio.to_thread(every_gap, store, wanted.symbol)
 
     async def forecast(request: Request) -> Any:
         wanted = ForecastWanted.model_validate(request.model_dump())
