@@ -156,7 +156,7 @@ def live(here: Path, disk: Disk, writer: Writer, connect: Connect, kind: type[On
         if moment == "closing":
             for _ in range(chance.randint(1, 8)):
                 writer.go_on(store)
-            phase, disk.left = "closing", chance.randint(0, 12)
+            phase, disk.left = "closing", chance.randint(0, 24)
             store.close()
             phase = "opening again"
             store = opened(kind, here, connect)
