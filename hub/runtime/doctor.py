@@ -41,6 +41,7 @@ async def examine(configuration: Configuration) -> list[Finding]:
     findings += await asyncio.to_thread(lambda: list(_store(configuration.data_dir)))
     findings.append(await _broker(configuration))
     findings += await _exchange(configuration)
+    findings += await _influxdb(configuration)
     await asyncio.gather(*(member.leave() for member in members))
     return findings
 
@@ -101,3 +102,21 @@ async def _exchange(configuration: Configuration) -> list[Finding]:
     if answer.status_code == 451:
         return [Finding("exchange", False, f"{base_url} is blocked in your country; choose another plugins.collector.source")]
     return [Finding("exchange", answer.is_success, f"{base_url} answers with HTTP {answer.status_code}")]
+
+
+async def _influxdb(configuration: Configuration) -> list[Finding]:
+    """Not needed: what it does not get now waits on disk."""
+    section = configuration.sections.get("influxdb")
+    if section is None:
+        return []
+    import httpx
+
+    url = str(section.get("url", "http://localhost:8086")).rstrip("/")
+    try:
+        async with httpx.AsyncClient(timeout=10.0) as client:
+            answer = await client.get(f"{url}/ping")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return [Finding("influxdb", False, f"{url} does not answer ({error}); start it, or set plugins.influxdb.url", needed=False)]
+    version = answer.headers.get("x-influxdb-version")
+    text = f"{url} is InfluxDB {version}" if version else f"{url} answers with HTTP {answer.status_code}"
+    return [Finding("influxdb", answer.status_code < 500, text, needed=False)]
