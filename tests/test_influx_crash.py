@@ -98,7 +98,7 @@ async def test_100_kills_of_the_hub_and_30_of_influxd_lose_and_double_nothing(tm
 @pytest.mark.timeout(200)
 async def test_the_harness_sees_a_sink_that_confirms_too_early(tmp_path: Path) -> None:
     """A harness that cannot fail proves nothing."""
-    disk, influx = await after_kills(tmp_path, 20, 4, "confirm before writing")
+    disk, influx = await after_kills(tmp_path, 30, 8, "confirm before writing")
     assert influx[0] != disk[0]
 
 
@@ -152,14 +152,19 @@ def test_a_whole_hub_tells_of_its_lag_and_leaves_nothing_behind(tmp_path: Path) 
     influx = Influx(tmp_path)
     write_config(tmp_path, f"  influxdb: {{url: '{influx.url}'}}\n")
     with running(tmp_path):
-        shown = status_until(tmp_path, lambda shown: lag(shown)["lag"] >= 60 and states(shown)["influxdb"] == "retrying")
-        assert lag(shown)["lag_s"] is not None
+        status_until(tmp_path, lambda shown: lag(shown)["lag"] >= 60 and lag(shown)["lag_s"] and states(shown)["influxdb"] == "retrying")
         assert " behind for " in hub(tmp_path, "status").stdout
+        assert f"FAIL  influxdb: {influx.url} does not answer" in hub(tmp_path, "doctor").stdout
     with influx:
         with running(tmp_path) as process:
             status_until(tmp_path, lambda shown: lag(shown)["lag"] == 0 and states(shown)["influxdb"] == "running")
             until(lambda: influx.query("SELECT * FROM hub"))
+            [health, *_] = influx.query("SELECT * FROM hub")
+            assert 10_000_000 < health["memory_bytes"] < 500_000_000
+            assert health["store_bytes"] + health["wal_bytes"] > 10_000 < health["disk_free_bytes"]
+            assert (health["minutes_missing"], health["dropped"], health["rejected"]) == (0, 0, 0)
             until(lambda: {row["name"] for row in influx.query('SELECT last(ok) FROM plugin GROUP BY "name"')} == {"collector", "influxdb"})
+            assert f"ok    influxdb: {influx.url} is InfluxDB 1.6" in hub(tmp_path, "doctor").stdout
             process.send_signal(signal.SIGTERM)
             assert process.wait(6) == 0
         with running(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hub.complaints import printable, shortened
 
-LONGEST = 500
+LONGEST = 1_000
 
 
 class DescribedError(Exception):
@@ -12,7 +12,7 @@ class DescribedError(Exception):
 
 
 def told(text: str) -> str:
-    """`text` as one printable line of at most 500 letters."""
+    """`text` as one printable line of at most a thousand letters: a command to type must not be cut."""
     return printable(shortened(" ".join(text.split()), LONGEST))
 
 

@@ -25,7 +25,8 @@ SYMBOLS = ("BTC-USDT", "ETH-USDT")
 SPEED = 20.0
 
 
-async def _live(folder: Path, url: str, mutant: str) -> None:
+async def _live(folder: Path, url: str, mutant: str, tell: int) -> None:
+    """`tell`: where to write a byte for every batch on disk."""
     plugin = Forwarding(folder, {"url": url}, SPEED)
     chance = random.Random(os.getpid())
 
@@ -42,6 +43,7 @@ async def _live(folder: Path, url: str, mutant: str) -> None:
                 for first, _ in chance.sample(stand_ins := plugin.store.fallback(symbol, to_ms(START), to_ms(start)), len(stand_ins) // 50):
                     batch += bars(chance.random() + 2, symbol=symbol, start=from_ms(first))
             yield batch
+            os.write(tell, b".")
             await plugin.clock.sleep(chance.random() * 0.1)
 
     if mutant == "confirm before writing":
@@ -59,16 +61,21 @@ async def _live(folder: Path, url: str, mutant: str) -> None:
 def _main(folder: Path, url: str, kills: int, mutant: str) -> None:
     chance, done = random.Random(11), 0
     while done < kills or not (folder / "enough").exists():
+        told, tell = os.pipe()
         child = os.fork()
         if not child:
             try:
-                asyncio.run(_live(folder, url, mutant))
+                asyncio.run(_live(folder, url, mutant, tell))
             finally:
                 os._exit(1)
-        time.sleep(chance.uniform(0.02, 0.4))
+        os.close(tell)
+        for _ in range(chance.randint(1, 20)):
+            os.read(told, 1)
+        time.sleep(chance.uniform(0.0, 0.05))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), "it ended by itself"
+        os.close(told)
         done += 1
     print(done)
 
