@@ -50,9 +50,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup servers
-	PYTHONPATH=. $(BIN)/python bench/bus.py
-	PYTHONPATH=. $(BIN)/python bench/windows.py
-	PYTHONPATH=. $(BIN)/python bench/influx.py
+	PYTHONPATH=. $(BIN)/python -m bench $(ROWS)
 
 # The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
 dashboards: setup

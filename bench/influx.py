@@ -8,9 +8,6 @@ of its own in every round, and all have stored the same points afterwards.
 """
 
 import asyncio
-import json
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +17,7 @@ import structlog
 from influxdb_client import InfluxDBClient, Point
 from influxdb_client.client.write_api import WriteOptions
 
+from bench.row import Row, side_by_side
 from hub.clock import SystemClock
 from hub.errors import Forgotten
 from hub.messages import Bar
@@ -74,7 +72,7 @@ def minutes_alone(url: str, bucket: str, series: list[Bar], api: str) -> None:
     asyncio.run(write())
 
 
-def main(count: int = 20_000, rounds: int = 5) -> None:
+def rows(count: int = 20_000, rounds: int = 5) -> list[Row]:
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
     series = bars(*(100 + number % 9973 / 100 for number in range(count)), quote_volume=123456.789, trades=421, taker_buy_volume=0.5)
     there = [f"proxied{number}{ending}" for number in range(rounds) for ending in ("", "_long")]
@@ -88,27 +86,20 @@ def main(count: int = 20_000, rounds: int = 5) -> None:
             "proxied": lambda bucket: minutes_alone(v2, bucket, series, "v2"),
         }
         speeds: dict[str, list[float]] = {way: [] for way in ways}
-        costs: dict[str, list[float]] = {way: [] for way in ways}
         for number in range(rounds):
             for way, write in ways.items():
                 bucket = f"{way}{number}"
                 influx.query(f'CREATE DATABASE "{bucket}"')
-                begun, worked = time.perf_counter(), time.process_time()
+                begun = time.perf_counter()
                 write(bucket)
-                costs[way].append((time.process_time() - worked) / count * 1e6)
                 speeds[way].append(count / (time.perf_counter() - begun))
                 stored = influx.query("SELECT count(close) FROM bar WHERE interval = '1m'", bucket)[0]["count"]
                 assert stored == count, f"{way} stored {stored} of {count}"
         store.close()
-    medians = {f"{way}_per_s": round(statistics.median(found)) for way, found in speeds.items()}
-    medians |= {f"{way}_cpu_us": round(statistics.median(found), 1) for way, found in costs.items()}
-    ratios = {
-        f"ratio_{way}": round(statistics.median(ours / theirs for ours, theirs in zip(found, speeds["influxdb_client"], strict=True)), 2)
-        for way, found in speeds.items()
-        if way != "influxdb_client"
-    }
-    print(json.dumps({"points": count, "rounds": rounds, **medians, **ratios}))
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    client = speeds["influxdb_client"]
+    beside = "influxdb-client's batching API"
+    return [
+        side_by_side("points into InfluxDB, with hours and days", "points/s", beside, list(zip(speeds["sink"], client, strict=True)), 2),
+        side_by_side("points into InfluxDB, minutes alone", "points/s", beside, list(zip(speeds["minutes"], client, strict=True)), 2),
+        side_by_side("points by the second API, minutes alone", "points/s", beside, list(zip(speeds["proxied"], client, strict=True)), 2),
+    ]

@@ -1,20 +1,16 @@
-"""Samples a second of `trainer.windows` beside a data set that slices a pandas frame for each sample; prints both and their ratio.
+"""Samples a second of `trainer.windows` beside a data set that slices a pandas frame for each sample.
 
 The frame is what a file of bars becomes with features and labels as further columns. `bare` is the quickest slicing there is: a frame of
 nothing but the features, already in the right type.
-
-python bench/windows.py [minutes] [rounds]
 """
 
-import json
-import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
+from bench.row import Row, side_by_side
 from trainer.windows import Windows
 
 WINDOW, FEATURES, HORIZONS, BATCH = 60, 46, 3, 256
@@ -38,7 +34,7 @@ def per_second(batches: Iterator[Pair]) -> float:
     return samples / (time.perf_counter() - begun)
 
 
-def main(minutes: int = 200_000, rounds: int = 7) -> None:
+def rows(minutes: int = 200_000, rounds: int = 5) -> list[Row]:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(minutes, FEATURES)).astype(np.float32)
     labels = rng.normal(size=(minutes, HORIZONS))
@@ -58,11 +54,7 @@ def main(minutes: int = 200_000, rounds: int = 7) -> None:
         few, many = (rng.choice(len(windows), count, replace=False) for count in (BATCH * 8, BATCH * 200))
         ends = windows.row[few]
         found.append((per_second(stacked(ends, row_by_row)), per_second(stacked(ends, barely)), per_second(windows.batches(many, BATCH))))
-    slow, quicker, ours = (round(statistics.median(column)) for column in zip(*found, strict=True))
-    ratio, ratio_bare = (statistics.median(row[2] / row[other] for row in found) for other in (0, 1))
-    rates = {"pandas_per_s": slow, "pandas_bare_per_s": quicker, "windows_per_s": ours}
-    print(json.dumps({"minutes": minutes, **rates, "ratio": round(ratio, 1), "ratio_bare": round(ratio_bare, 1)}))
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    return [
+        side_by_side("training windows", "windows/s", "a pandas slice for each", [(row[2], row[0]) for row in found], 60),
+        side_by_side("training windows", "windows/s", "the barest pandas slice", [(row[2], row[1]) for row in found], 1),
+    ]

@@ -1,6 +1,7 @@
 """What pydantic says is wrong, in words for the user; a secret's value is never among them."""
 
 import difflib
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -43,13 +44,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPat
             text = _WORDS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
             text = text[:1].lower() + text[1:]
             shown = isinstance(given, str | int | float) and not _is_secret(model, where)
-            found.append((where, f"{shortened(repr(given))} will not do: {text}" if shown else text))
+            found.append((where, f"{shortened(without_password(repr(given)))} will not do: {text}" if shown else text))
     return found
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
     """`text`, cut in the middle where it is long."""
     return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-longest // 4 :]}"
+
+
+def without_password(text: str) -> str:
+    """`text` without what stands before the @ of an address."""
+    return re.sub(r"//[^/@]*@", "//***@", text)
 
 
 def printable(text: str) -> str:

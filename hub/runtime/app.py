@@ -21,6 +21,7 @@ from hub.runtime.changes import reload
 from hub.runtime.context import clock_for
 from hub.runtime.discretion import keep_secret
 from hub.runtime.embedded import EmbeddedBroker
+from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.outbox import Outbox
 from hub.runtime.recorder import Recorder
@@ -153,6 +154,7 @@ async def run_hub(
     if members is None:
         log.info("stopped while the plugins were loaded")
         return
+    settle_in()
     try:
         configuration.raise_problems()
         with control.only_hub(configuration.data_dir):

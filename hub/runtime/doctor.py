@@ -114,7 +114,7 @@ def _look_at_store(file: Path) -> Finding:
     try:
         store = SqliteStore.open(file, SystemClock(), read_only=True)
         try:
-            if damage := store.damage():
+            if damage := store.verdict():
                 return Finding("store", False, f"{file}: {damage}; it is moved aside and rebuilt at the next start of the hub")
             return Finding("store", True, f"{file}, {store.last_seq()} facts for {', '.join(store.symbols()) or 'no symbol yet'}")
         finally:

@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -170,7 +172,7 @@ class LoopbackServer:
     def __init__(self, exchange: SimulatedExchange, port: int = 0) -> None:
         self._server = _Server(("127.0.0.1", port), partial(_Handler, exchange))
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="simulated-exchange", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.5}, name="simulated-exchange", daemon=True
         )
 
     @property
@@ -183,6 +185,8 @@ class LoopbackServer:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with suppress(OSError):
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread at once, so that it need not look all the time
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from hub import TransientError
+
 
 class Destination:
     """A file that names the database. While it does not, what was delivered so far does not count."""
@@ -33,9 +35,12 @@ class Destination:
     def note(self) -> None:
         """From here on it gets everything."""
         new = self._file.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            file.write(self._name)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._file)
-        self._doubted.unlink(missing_ok=True)
+        try:
+            with new.open("w", encoding="utf-8") as file:
+                file.write(self._name)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._file)
+            self._doubted.unlink(missing_ok=True)
+        except OSError as error:
+            raise TransientError(f"{self._file}: cannot be written: {error.strerror}") from error

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hub import Hub
+from hub import Hub, TransientError
 
 MOST_BYTES = 4 * 1024 * 1024
 """Then the file becomes `set_aside.jsonl.1`, and the one that had this name is gone."""
@@ -32,18 +32,18 @@ class SetAside:
         """Keep points with their reasons; they are on disk afterwards. A reason is said once in the log."""
         if not refused:
             return
-        points = self._known()
-        if not self.file.exists():
-            points.clear()
-        elif self.file.stat().st_size > MOST_BYTES:
-            self.file.replace(self.file.with_name(f"{self.file.name}.1"))
-            points.clear()
         at = self._hub.clock.now().isoformat()
-        with self.file.open("a", encoding="utf-8") as file:
-            for line, reason in refused:
-                file.write(json.dumps({"at": at, "bucket": bucket, "reason": reason, "line": line}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        rows = [json.dumps({"at": at, "bucket": bucket, "reason": reason, "line": line}) + "\n" for line, reason in refused]
+        points = self._known()
+        try:
+            if not self.file.exists():
+                points.clear()
+            elif self.file.stat().st_size > MOST_BYTES:
+                self.file.replace(self.file.with_name(f"{self.file.name}.1"))
+                points.clear()
+            _append(self.file, rows)
+        except OSError as error:
+            raise TransientError(f"{self.file}: cannot be written: {error.strerror}") from error
         for line, reason in refused:
             points.add(hash(line))
             self._last = reason
@@ -63,15 +63,23 @@ class SetAside:
             self._points = set()
             if self.file.exists():
                 with self.file.open(encoding="utf-8", errors="replace") as file:
-                    for text in file:
-                        self._read(text)
+                    for row in filter(None, map(_row, file)):
+                        self._points.add(hash(row["line"]))
+                        self._last = row["reason"]
         return self._points
 
-    def _read(self, text: str) -> None:
-        """A line that a power cut has cut is none."""
-        try:
-            row = json.loads(text)
-            self._points = (self._points or set()) | {hash(row["line"])}
-            self._last = str(row["reason"])
-        except (ValueError, LookupError, TypeError):
-            return
+
+def _append(file: Path, rows: Sequence[str]) -> None:
+    with file.open("a", encoding="utf-8") as open_file:
+        open_file.writelines(rows)
+        open_file.flush()
+        os.fsync(open_file.fileno())
+
+
+def _row(text: str) -> dict[str, str] | None:
+    """A line that a power cut has cut is none."""
+    try:
+        row = json.loads(text)
+        return {name: str(row[name]) for name in ("line", "reason")}
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -1,5 +1,10 @@
-"""Writes bars for ever and prints the number of each that `record` has confirmed; to be killed at any moment."""
+"""Forks a process that writes bars for ever, and another one when that has been killed: what is slow to import is there already.
 
+Each line on stdin (a path, and which mutant) asks for one. It says its number, then the minutes that `record` has confirmed;
+`dead` follows when it is.
+"""
+
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -8,14 +13,31 @@ from hub.clock import SystemClock
 from hub.runtime.store import SqliteStore
 from hub.testing import START, bars
 
-path, mutant = Path(sys.argv[1]), sys.argv[2]
-store = SqliteStore.open(path, SystemClock())
-minute = store.last_seq()
-while True:
-    batch = bars(float(minute + 1), start=START + timedelta(minutes=minute))
-    if mutant == "confirm before commit":
-        print(minute, flush=True)
-    store.record(batch)
-    if mutant == "none":
-        print(minute, flush=True)
-    minute += 1
+
+def say(word: object) -> None:
+    """In one piece, or not at all."""
+    os.write(1, f"{word}\n".encode())
+
+
+def write(path: Path, mutant: str) -> None:
+    say(os.getpid())
+    store = SqliteStore.open(path, SystemClock())
+    newest = store.newest_bar("BTC-USDT")
+    minute = 0 if newest is None else int(newest.close)
+    while True:
+        at = START + timedelta(minutes=minute)
+        batch = [*bars(minute + 1.0, start=at), *bars(minute + 1.0, start=at, symbol="ETH-USDT")]
+        if mutant == "confirm before commit":
+            say(minute)
+        store.record(batch)
+        if mutant == "none":
+            say(minute)
+        minute += 1
+
+
+for line in sys.stdin:
+    path, mutant = line.rstrip("\n").split("\t")
+    if (child := os.fork()) == 0:
+        write(Path(path), mutant)
+    os.waitpid(child, 0)
+    say("dead")

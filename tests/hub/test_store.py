@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hub.errors import HubError, PermanentError, TransientError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Alert, Bar, Gap
-from hub.runtime import store as store_module
+from hub.runtime import database
 from hub.runtime.store import SqliteStore
 from hub.testing import START, FakeClock, bars
 
@@ -133,7 +133,7 @@ def test_cursor_and_frontier_move_together(tmp_path: Path) -> None:
 
 def test_a_locked_store_says_so_and_takes_the_batch_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An admin's sqlite3 shell must not cost a bar."""
-    monkeypatch.setattr(store_module, "LOCKED_S", 0.1)
+    monkeypatch.setattr(database, "LOCKED_S", 0.1)
     store = opened(tmp_path)
     shell = sqlite3.connect(store.path, isolation_level=None)
     shell.execute("BEGIN EXCLUSIVE")

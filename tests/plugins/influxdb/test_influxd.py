@@ -1,5 +1,6 @@
 """The plugin against a real InfluxDB 1.6.7, the one that Debian and Raspberry Pi OS ship; and by v2 through a proxy before it."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -226,6 +227,7 @@ async def test_how_the_hub_and_its_plugins_are_doing_never_looks_dead(tmp_path: 
         influx.kill()
         for minute in (1, 2):
             await plugin.bus.publish(health(at=START + timedelta(minutes=minute)))
+        await asyncio.sleep(0.5)  # if this is not enough, the test is only easier to pass
         influx.start()
         await plugin.bus.publish(health(at=START + timedelta(minutes=3)))
         await plugin.until(lambda: len(influx.query("SELECT * FROM hub")) == 4)

@@ -210,7 +210,7 @@ async def test_a_busy_server_is_left_alone_as_long_as_it_asks(tmp_path: Path, wa
 
         def busy(_: Asked) -> Answer:
             times.append(plugin.clock.monotonic())
-            now = plugin.clock.now() + timedelta(days=400)  # the server's clock is another one
+            now = plugin.clock.now() - timedelta(days=400)  # the server's clock is another one
             asked = {"seconds": "90", "date": format_datetime(now + timedelta(seconds=90), usegmt=True), "absurd": "9" * 11}[form]
             return refuse(way, status, "busy", Retry_After=asked, Date=format_datetime(now, usegmt=True))
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hub.configuration import load_configuration
 from hub.runtime.scaffold import CONFIG
-from hub.settings import load_configuration
 from plugins.influxdb.lines import LONG_BAR, MEASUREMENTS
 from plugins.influxdb.settings import InfluxSettings
 
@@ -40,7 +40,7 @@ def test_an_empty_section_is_enough() -> None:
         ({"api": "v3"}, "api: 'v3' will not do"),
         ({"bucket": 'a"; DROP'}, "bucket: "),
         ({"tokken": "x"}, "unknown key; did you mean 'token'?"),
-        ({"url": "http://u:p@host:8086"}, "url: "),
+        ({"url": "http://u:canary@host:8086"}, "url: 'http://***@host:8086' will not do: must be a web address"),
     ],
 )
 def test_what_will_not_do_is_said_in_words(tmp_path: Path, section: dict[str, Any], words: str) -> None:

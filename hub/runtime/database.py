@@ -1,0 +1,345 @@
+"""A SQLite file that survives what happens to files at home: WAL, synchronous=FULL, one writer.
+
+What a transaction has committed survives a power cut. A damaged file is moved aside, never deleted; one of a newer hub is left alone.
+"""
+
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+from hub.clock import Clock
+from hub.errors import HubError, PermanentError, TransientError
+from hub.runtime.salvage import salvage
+
+LOCKED_S = 10.0
+"""Patience with somebody else's lock, in real seconds."""
+PRAGMAS = (
+    "PRAGMA synchronous=FULL",
+    "PRAGMA wal_autocheckpoint=200",
+    "PRAGMA journal_size_limit=16777216",
+)
+NEWEST_PLAUSIBLE = 9999
+"""No schema will ever have a greater number: what stands there then was not written by a hub."""
+
+Connect = Callable[[Path], Any]
+"""Opens a connection as sqlite3 does; the crash tests put their own file system under it."""
+
+
+class DiskFull(TransientError):
+    """No room for what was to be recorded."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that leaves transactions to us."""
+    return sqlite3.connect(path, timeout=LOCKED_S, isolation_level=None, check_same_thread=False)
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCKED_S, check_same_thread=False)
+
+
+class Database:
+    """Reads from any thread, writes from one at a time."""
+
+    def __init__(self, path: Path, clock: Clock, *, read_only: bool, connect: Connect) -> None:
+        """Use `open`."""
+        self.path = path
+        self.recovered: str | None = None
+        """What happened to a damaged file, for the user; None where all was well."""
+        self.damage: str | None = None
+        """What could not be read since the start, for the user; the next start looks closely."""
+        self._clock = clock
+        self._connect = connect
+        self._read_only = read_only
+        self._writing = threading.Lock()
+        self._writer: Any = None
+        self._log_in_doubt = True  # nobody knows how the last hub ended
+        self._readers = threading.local()
+        self._connections: list[Any] = []
+
+    @classmethod
+    def reader(cls, path: Path, clock: Clock) -> Self:
+        """Reads only, and opens the file when first asked: a plugin may be loaded before the hub has made it."""
+        return cls(path, clock, read_only=True, connect=connect)
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, *, read_only: bool = False, owner: bool = True, connect: Connect = connect) -> Self:
+        """Open, check and migrate the file. HubError with path and fix where that cannot be.
+
+        `owner`: the hub itself, which looks for damage and moves a damaged file aside. `read_only` never writes.
+        """
+        made = cls(path, clock, read_only=read_only, connect=connect)
+        try:
+            made._open(owner)
+        except sqlite3.DatabaseError as error:
+            made.close()
+            raise HubError(str(made._trouble(error))) from error
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def verdict(self) -> str | None:
+        """What SQLite finds wrong in the file, or None; takes about a second for 100 MB."""
+        found = str(self._rows("PRAGMA quick_check(1)")[0][0])
+        return None if found == "ok" else found.replace("\n", " ")
+
+    def bytes_on_disk(self) -> tuple[int, int]:
+        """Size of the file and of its write-ahead log, which grows while a long reader holds the checkpoint back."""
+        sizes = [0, 0]
+        for number, ending in enumerate(("", "-wal")):
+            with suppress(OSError):
+                sizes[number] = self.path.with_name(self.path.name + ending).stat().st_size
+        return sizes[0], sizes[1]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for connection in [self._writer, *self._connections]:
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    connection.close()
+        self._writer, self._connections, self._readers = None, [], threading.local()
+
+    def _open(self, owner: bool) -> None:
+        if self._read_only:
+            if not self.path.exists():
+                raise HubError(f"{self.path}: no such store yet; `hub run` (or `hub demo`) makes it")
+            self._refuse_newer(self._read())
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HubError(
+                f"{self.path.parent}: cannot be used as data_dir: {error.strerror}; make it writable for this user, or set data_dir"
+            ) from error
+        self._leave_newer_alone()
+        try:
+            self._begin(owner)
+        except sqlite3.DatabaseError as error:
+            if not owner or not _is_damage(error):
+                raise
+            damaged = self._move_aside()
+            self._begin(owner)
+            self._rebuild(damaged)
+
+    def _begin(self, owner: bool) -> None:
+        self._prepare()
+        self._migrate()
+        if owner:
+            self._look()
+
+    def _look(self) -> None:
+        """Read the whole file, and where a row was found spoilt before, compare it with its indexes too; DatabaseError for damage."""
+        suspect = _first(self._writer, "SELECT max(value) FROM meta WHERE key = 'suspect'")
+        verdict = _first(self._writer, "PRAGMA integrity_check(1)" if suspect else "PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise self._broken(verdict)
+        if suspect:
+            with self._transaction() as run:
+                run("UPDATE meta SET value = 0 WHERE key = 'suspect'")
+
+    def _prepare(self) -> None:
+        """A writer that may begin. It is not closed where the log cannot be written again: SQLite would take that log for good."""
+        if self._writer is None:
+            self._writer = self._tuned(self._connect(self.path))
+        if self._log_in_doubt:
+            self._write_log_again()
+            self._log_in_doubt = False
+
+    @staticmethod
+    def _tuned(connection: Any) -> Any:
+        try:
+            if (mode := _first(connection, "PRAGMA journal_mode=WAL")) != "wal":  # it says so, and raises nothing
+                raise sqlite3.OperationalError(f"disk I/O error: no write-ahead log (journal mode {mode}); is this a network share?")
+            for pragma in PRAGMAS:
+                connection.execute(pragma)
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.close()
+            raise
+        return connection
+
+    def _write_log_again(self) -> None:
+        """After a failed sync, pages of the log count as written in memory and may never get to the disk: SQLite would build on them.
+
+        Under the writer's lock nobody appends to it, and the same bytes harm no reader.
+        """
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            self._rewrite(self.path.with_name(f"{self.path.name}-wal"))
+        except OSError as error:
+            raise sqlite3.OperationalError(f"disk I/O error: {error.strerror}") from error
+        finally:
+            self._writer.execute("ROLLBACK")
+
+    @staticmethod
+    def _rewrite(file: Path) -> None:
+        """Put the file's own bytes in their place once more, and sync them."""
+        with suppress(FileNotFoundError), file.open("r+b", buffering=0) as log:
+            offset = 0
+            while chunk := os.pread(log.fileno(), 1 << 20, offset):
+                offset += os.pwrite(log.fileno(), chunk, offset)
+            os.fsync(log.fileno())
+
+    def _migrate(self) -> None:
+        version = self._refuse_newer(self._writer)
+        for number, script in _migrations()[version:]:
+            self._writer.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+    def _leave_newer_alone(self) -> None:
+        """Look before anything is written: even to open a file in the usual way can change it."""
+        with suppress(sqlite3.Error), closing(_read_only(self.path)) as connection:
+            self._refuse_newer(connection)
+
+    def _refuse_newer(self, connection: Any) -> int:
+        version = int(_first(connection, "PRAGMA user_version"))
+        if not 0 <= version <= NEWEST_PLAUSIBLE:
+            raise self._broken(f"schema {version}")
+        if version > len(_migrations()):
+            raise HubError(
+                f"{self.path}: was written by a newer hub (schema {version}, this one knows {len(_migrations())});"
+                " install that version again, or restore a backup made by this one"
+            )
+        return version
+
+    def _move_aside(self) -> Path:
+        self.close()
+        stamp = self._clock.now().strftime("%Y%m%dT%H%M%SZ")
+        folder = self.path.parent / "damaged"
+        folder.mkdir(exist_ok=True)
+        target = next(name for number in range(1000) if not (name := folder / f"{self.path.stem}-{stamp}-{number}.db").exists())
+        for ending in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + ending).rename(f"{target}{ending}")
+        return target
+
+    def _rebuild(self, damaged: Path) -> None:
+        with self._transaction() as run, closing(_read_only(damaged)) as old:
+            saved = salvage(run, old)
+        self.recovered = (
+            f"database damaged, moved to {damaged}, rebuilding from the exchange;"
+            f" what could still be read was taken over: {saved} bars and other facts"
+        )
+
+    @contextmanager
+    def _transaction(self) -> "Iterator[Run]":
+        if self._read_only:
+            raise PermanentError(f"{self.path}: was opened to read only")
+        with self._writing:
+            try:
+                self._prepare()
+            except sqlite3.Error as error:
+                raise self._trouble(error) from error
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                yield Run(self._writer)
+                if self.damage:
+                    self._writer.execute("UPDATE meta SET value = 1 WHERE key = 'suspect' AND value = 0")
+                self._writer.execute("COMMIT")
+            except BaseException as error:
+                self._log_in_doubt |= isinstance(error, sqlite3.Error) and "I/O" in str(error)
+                self._abandon()
+                if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                    raise self._trouble(error) from error
+                raise  # ours to mend: the same facts would fail again
+
+    def _abandon(self) -> None:
+        """A new connection for the next try: after an I/O error the state of the old one is anybody's guess."""
+        with suppress(sqlite3.Error, AttributeError):
+            self._writer.execute("ROLLBACK")
+        with suppress(sqlite3.Error, AttributeError):
+            self._writer.close()
+        self._writer = None
+
+    def _read(self) -> Any:
+        connection = getattr(self._readers, "connection", None)
+        if connection is None:
+            if self._read_only:
+                connection = _read_only(self.path)
+            else:
+                connection = self._connect(self.path)
+                connection.execute("PRAGMA query_only=1")
+            self._readers.connection = connection
+            self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def _reading(self) -> "Iterator[Run]":
+        try:
+            yield Run(self._read())
+        except sqlite3.Error as error:
+            raise self._trouble(error) from error
+
+    def _rows(self, sql: str, *arguments: Any) -> list[Any]:
+        with self._reading() as run, closing(run(sql, arguments)) as cursor:
+            return list(cursor)
+
+    @staticmethod
+    def _broken(what: str) -> sqlite3.DatabaseError:
+        """As SQLite itself says it of a damaged file."""
+        return sqlite3.DatabaseError(f"malformed: {what}")
+
+    def _spoilt(self, what: str) -> None:
+        """Something in the file cannot be what was written."""
+        self.damage = self.damage or f"{self.path}: damaged: {what}; the next start of the hub repairs it"
+
+    def _trouble(self, error: sqlite3.Error) -> TransientError:
+        """The error, in words, and what it means for the next try."""
+        text = str(error)
+        if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+            self._spoilt(text)
+            return TransientError(self.damage or text)
+        if "locked" in text or "busy" in text:
+            return TransientError(
+                f"{self.path}: locked by another program (a sqlite3 shell, a backup?) for over {LOCKED_S:g} s; end that one"
+            )
+        if "full" in text or ("I/O" in text and _no_room(self.path.parent)):
+            return DiskFull(f"{self.path}: the disk is full; free some space")
+        if "readonly" in text or "read-only" in text or "unable to open" in text:
+            return TransientError(
+                f"{self.path}: cannot be written: {text}; make the folder writable for this user, and see whether its disk is read-only"
+            )
+        return TransientError(f"{self.path}: the disk does not do its work: {text}")
+
+
+class Run:
+    """One statement, or one for many rows."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __call__(self, sql: str, arguments: Sequence[Any] = ()) -> Any:
+        return self._connection.execute(sql, arguments)
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._connection.executemany(sql, rows)
+
+
+def _first(connection: Any, sql: str) -> Any:
+    """The first value of the answer, read to its end: a statement left open holds locks."""
+    return connection.execute(sql).fetchall()[0][0]
+
+
+def _migrations() -> list[tuple[int, str]]:
+    scripts = sorted(
+        (file for file in files("hub.runtime").joinpath("migrations").iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+    )
+    return [(int(file.name[:4]), file.read_text(encoding="utf-8")) for file in scripts]
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    text = str(error).lower()
+    signs = ("malformed", "not a database", "corrupt", "no such table", "already exists", "unsupported file format", "unrecognized")
+    return any(sign in text for sign in signs) or "could not decode" in text
+
+
+def _no_room(folder: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < 65_536
+    return False

@@ -1,0 +1,81 @@
+"""Takes over into a new store what can still be read of a damaged one."""
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+MOST_AT_ONCE = 512
+FARTHEST = 2**40
+"""How far beyond a hole in the file the next row is looked for, in `seq`."""
+
+
+def salvage(run: Any, damaged: sqlite3.Connection) -> int:
+    """Copy every sound row through `run`, the new store's open transaction; returns how many bars and other facts there were.
+
+    The checks of the new tables say which rows are sound.
+    """
+    for table in ("bar", "fact"):
+        columns = [row[1] for row in run(f"PRAGMA table_info({table})")]
+        for rows in _readable(damaged, f"SELECT {', '.join(columns)} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"):
+            run.many(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)
+    for table in ("gap", "cursor", "frontier"):
+        columns = [row[1] for row in run(f"PRAGMA table_info({table})")]
+        rows = _all(damaged, f"SELECT {', '.join(columns)} FROM {table}") or []
+        run.many(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)
+    [(newest,)] = run("SELECT max(0, coalesce((SELECT max(seq) FROM bar), 0), coalesce((SELECT max(seq) FROM fact), 0))")
+    run("UPDATE meta SET value = ? WHERE key = 'seq'", (newest,))
+    run("UPDATE cursor SET seq = min(seq, ?)", (newest,))
+    run("DELETE FROM frontier WHERE open_time > coalesce((SELECT max(open_time) FROM bar WHERE bar.symbol = frontier.symbol), 0)")
+    [(saved,)] = run("SELECT (SELECT count(*) FROM bar) + (SELECT count(*) FROM fact)")
+    return int(saved)
+
+
+def _readable(damaged: sqlite3.Connection, sql: str) -> Iterator[list[Any]]:
+    """The table's rows in their order, around what cannot be read."""
+    at, limit = -1, MOST_AT_ONCE
+    while True:
+        rows = _rows(damaged, sql, at, limit)
+        if rows:
+            yield rows
+            at, limit = rows[-1][0], min(2 * limit, MOST_AT_ONCE)
+        elif rows is not None:
+            return
+        elif limit > 1:
+            limit = 1
+        elif (beyond := _beyond(damaged, sql, at)) is None:
+            return
+        else:
+            at = beyond
+
+
+def _beyond(damaged: sqlite3.Connection, sql: str, hole: int) -> int | None:
+    """The least `seq` from which on a row can be read again."""
+    step = 1
+    while _rows(damaged, sql, hole + step, 1) is None:
+        step *= 2
+        if step > FARTHEST:
+            return None
+    unreadable, readable = hole + step // 2, hole + step
+    while readable - unreadable > 1:
+        middle = (unreadable + readable) // 2
+        if _rows(damaged, sql, middle, 1) is None:
+            unreadable = middle
+        else:
+            readable = middle
+    return readable
+
+
+def _rows(damaged: sqlite3.Connection, sql: str, after: int, limit: int) -> list[Any] | None:
+    """The next rows by `seq`; None where they cannot be read, or go round in circles."""
+    rows = _all(damaged, sql, after, limit)
+    if rows is None or not all(earlier < later for earlier, later in pairwise([after, *(row[0] for row in rows)])):
+        return None
+    return rows
+
+
+def _all(damaged: sqlite3.Connection, sql: str, *arguments: int) -> list[Any] | None:
+    try:
+        return damaged.execute(sql, arguments).fetchall()
+    except sqlite3.DatabaseError:
+        return None
