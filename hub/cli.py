@@ -64,9 +64,9 @@ def run(duration: For = None) -> None:
     from hub.runtime.app import run_hub
     from hub.runtime.logs import prints_logged
 
-    configuration = _configuration(check=False)
+    seconds, configuration = _seconds(duration), _configuration(check=False)
     with prints_logged():
-        asyncio.run(run_hub(configuration, seconds=_seconds(duration)))
+        asyncio.run(run_hub(configuration, seconds=seconds))
 
 
 @app.command()
@@ -169,7 +169,8 @@ def export(
     """Bars as CSV, numbers to the digit."""
     from hub.runtime.export import export_bars
 
-    export_bars(_store(_configuration()), symbol_named(symbol), time_given(start, 0), time_given(end, 2**53) - 1, out, as_json=as_json)
+    name, first, last = symbol_named(symbol), time_given(start, 0), time_given(end, 2**53) - 1
+    export_bars(_store(_configuration()), name, first, last, out, as_json=as_json)
 
 
 @bars.command()
@@ -177,7 +178,8 @@ def gaps(symbol: Annotated[str | None, typer.Option(help="Only this one.")] = No
     """Every stretch without bars, and why."""
     from hub.runtime.health import every_gap
 
-    found = every_gap(_store(_configuration()), symbol_named(symbol) if symbol else None)
+    name = symbol_named(symbol) if symbol else None
+    found = every_gap(_store(_configuration()), name)
     if as_json:
         print(json.dumps(found))
         return
