@@ -17,10 +17,11 @@ from bench.row import Row, interleaved, side_by_side
 from hub.clock import FastClock
 from hub.flow import Source
 from hub.market.interval import MINUTE_MS, to_ms
+from hub.runtime.connection import PAGE_BYTES, PRAGMAS
 from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, line_up
 from hub.runtime.recorder import Recorder
-from hub.runtime.store import PRAGMAS, SqliteStore
+from hub.runtime.store import SqliteStore
 from hub.runtime.supervisor import PluginWatch, Supervisor
 from hub.settings import load_configuration
 from hub.testing import MemoryBus
@@ -37,7 +38,7 @@ def bare_loop(url: str, folder: Path, bars: int) -> float:
     address, last = urlsplit(url), to_ms(END) - MINUTE_MS
     first = last - (bars - 1) * MINUTE_MS
     with closing(sqlite3.connect(folder / "bare.db", isolation_level=None)) as database:
-        for pragma in PRAGMAS:
+        for pragma in (f"PRAGMA page_size={PAGE_BYTES}", "PRAGMA journal_mode=WAL", *PRAGMAS):
             database.execute(pragma)
         database.execute(TABLE)
         begun = time.perf_counter()

@@ -4,48 +4,29 @@ What a transaction has committed survives a power cut. A damaged file is moved a
 """
 
 import os
-import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from hub.clock import Clock
 from hub.errors import HubError, PermanentError, TransientError
+from hub.runtime.connection import Connect, Run, connect, first, tuned
+from hub.runtime.disk_words import is_damage, trouble_of
 from hub.runtime.salvage import salvage
 
-LOCKED_S = 10.0
-"""Patience with somebody else's lock, in real seconds."""
-PRAGMAS = (
-    "PRAGMA synchronous=FULL",
-    "PRAGMA wal_autocheckpoint=200",
-    "PRAGMA journal_size_limit=16777216",
-)
 NEWEST_PLAUSIBLE = 9999
 """No schema will ever have a greater number: what stands there then was not written by a hub."""
-
-Connect = Callable[[Path], Any]
-"""Opens a connection as sqlite3 does; the crash tests put their own file system under it."""
-
-
-class DiskFull(TransientError):
-    """No room for what was to be recorded."""
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that leaves transactions to us."""
-    return sqlite3.connect(path, timeout=LOCKED_S, isolation_level=None, check_same_thread=False)
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCKED_S, check_same_thread=False)
 
 
 class Database:
     """Reads from any thread, writes from one at a time."""
+
+    sense: ClassVar[str] = "SELECT NULL"
+    """Asks what in the tables contradicts itself; nothing, in a sound file."""
 
     def __init__(self, path: Path, clock: Clock, *, read_only: bool, connect: Connect) -> None:
         """Use `open`."""
@@ -53,7 +34,7 @@ class Database:
         self.recovered: str | None = None
         """What happened to a damaged file, for the user; None where all was well."""
         self.damage: str | None = None
-        """What could not be read since the start, for the user; the next start looks closely."""
+        """What could not be read since the start, for the user."""
         self._clock = clock
         self._connect = connect
         self._read_only = read_only
@@ -118,52 +99,54 @@ class Database:
             raise HubError(
                 f"{self.path.parent}: cannot be used as data_dir: {error.strerror}; make it writable for this user, or set data_dir"
             ) from error
-        self._leave_newer_alone()
         try:
-            self._begin(owner)
+            self._begin(owner, looked=self._look_first(owner))
         except sqlite3.DatabaseError as error:
-            if not owner or not _is_damage(error):
+            if not owner or not is_damage(error):
                 raise
             damaged = self._move_aside()
-            self._begin(owner)
+            self._begin(owner, looked=True)
             self._rebuild(damaged)
 
-    def _begin(self, owner: bool) -> None:
+    def _begin(self, owner: bool, *, looked: bool) -> None:
         self._prepare()
         self._migrate()
-        if owner:
-            self._look()
+        if owner and not looked:
+            self._look(self._writer)
 
-    def _look(self) -> None:
-        """Read the whole file, and where a row was found spoilt before, compare it with its indexes too; DatabaseError for damage."""
-        suspect = _first(self._writer, "SELECT max(value) FROM meta WHERE key = 'suspect'")
-        verdict = _first(self._writer, "PRAGMA integrity_check(1)" if suspect else "PRAGMA quick_check(1)")
-        if verdict != "ok":
+    def _look_first(self, owner: bool) -> bool:
+        """Look at the file before anything can be written: to open and close it in the usual way changes it.
+
+        False where that cannot be: to end a transaction that the last hub could not, SQLite must write.
+        """
+        if not self.path.exists():
+            return True
+        with closing(connect(self.path, mode="ro")) as connection:
+            try:
+                self._refuse_newer(connection)
+                if owner:
+                    self._look(connection)
+            except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    raise
+                return False
+        return True
+
+    def _look(self, connection: Any) -> None:
+        """Read the whole file: DatabaseError for damage. Takes about a second for a year of two symbols."""
+        if not first(connection, "PRAGMA user_version"):
+            return
+        verdict = first(connection, "PRAGMA integrity_check(1)")
+        if verdict != "ok" or (verdict := first(connection, self.sense)) is not None:
             raise self._broken(verdict)
-        if suspect:
-            with self._transaction() as run:
-                run("UPDATE meta SET value = 0 WHERE key = 'suspect'")
 
     def _prepare(self) -> None:
         """A writer that may begin. It is not closed where the log cannot be written again: SQLite would take that log for good."""
         if self._writer is None:
-            self._writer = self._tuned(self._connect(self.path))
+            self._writer = tuned(self._connect(self.path))
         if self._log_in_doubt:
             self._write_log_again()
             self._log_in_doubt = False
-
-    @staticmethod
-    def _tuned(connection: Any) -> Any:
-        try:
-            if (mode := _first(connection, "PRAGMA journal_mode=WAL")) != "wal":  # it says so, and raises nothing
-                raise sqlite3.OperationalError(f"disk I/O error: no write-ahead log (journal mode {mode}); is this a network share?")
-            for pragma in PRAGMAS:
-                connection.execute(pragma)
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.close()
-            raise
-        return connection
 
     def _write_log_again(self) -> None:
         """After a failed sync, pages of the log count as written in memory and may never get to the disk: SQLite would build on them.
@@ -192,13 +175,8 @@ class Database:
         for number, script in _migrations()[version:]:
             self._writer.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
 
-    def _leave_newer_alone(self) -> None:
-        """Look before anything is written: even to open a file in the usual way can change it."""
-        with suppress(sqlite3.Error), closing(_read_only(self.path)) as connection:
-            self._refuse_newer(connection)
-
     def _refuse_newer(self, connection: Any) -> int:
-        version = int(_first(connection, "PRAGMA user_version"))
+        version = int(first(connection, "PRAGMA user_version"))
         if not 0 <= version <= NEWEST_PLAUSIBLE:
             raise self._broken(f"schema {version}")
         if version > len(_migrations()):
@@ -220,12 +198,15 @@ class Database:
         return target
 
     def _rebuild(self, damaged: Path) -> None:
-        with self._transaction() as run, closing(_read_only(damaged)) as old:
-            saved = salvage(run, old)
-        self.recovered = (
-            f"database damaged, moved to {damaged}, rebuilding from the exchange;"
-            f" what could still be read was taken over: {saved} bars and other facts"
-        )
+        self.recovered = f"database damaged, moved to {damaged}, rebuilding from the exchange"
+        with suppress(TransientError):
+            with self._transaction() as run, closing(connect(damaged, mode="ro")) as old:
+                saved = salvage(run, old, self._is_sound)
+            self.recovered += f"; what could still be read was taken over: {saved} bars and other facts"
+
+    def _is_sound(self, table: str, row: tuple[Any, ...]) -> bool:
+        """Whether a row of a damaged file can be taken over."""
+        raise NotImplementedError
 
     @contextmanager
     def _transaction(self) -> "Iterator[Run]":
@@ -239,8 +220,6 @@ class Database:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield Run(self._writer)
-                if self.damage:
-                    self._writer.execute("UPDATE meta SET value = 1 WHERE key = 'suspect' AND value = 0")
                 self._writer.execute("COMMIT")
             except BaseException as error:
                 self._log_in_doubt |= isinstance(error, sqlite3.Error) and "I/O" in str(error)
@@ -261,7 +240,7 @@ class Database:
         connection = getattr(self._readers, "connection", None)
         if connection is None:
             if self._read_only:
-                connection = _read_only(self.path)
+                connection = connect(self.path, mode="ro")
             else:
                 connection = self._connect(self.path)
                 connection.execute("PRAGMA query_only=1")
@@ -271,9 +250,15 @@ class Database:
 
     @contextmanager
     def _reading(self) -> "Iterator[Run]":
+        connection = None
         try:
-            yield Run(self._read())
+            connection = self._read()
+            yield Run(connection)
         except sqlite3.Error as error:
+            if connection is not None and not is_damage(error):  # the disk may have been put in anew
+                self._connections.remove(connection)
+                self._readers.connection = None
+                connection.close()
             raise self._trouble(error) from error
 
     def _rows(self, sql: str, *arguments: Any) -> list[Any]:
@@ -291,39 +276,10 @@ class Database:
 
     def _trouble(self, error: sqlite3.Error) -> TransientError:
         """The error, in words, and what it means for the next try."""
-        text = str(error)
-        if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
-            self._spoilt(text)
-            return TransientError(self.damage or text)
-        if "locked" in text or "busy" in text:
-            return TransientError(
-                f"{self.path}: locked by another program (a sqlite3 shell, a backup?) for over {LOCKED_S:g} s; end that one"
-            )
-        if "full" in text or ("I/O" in text and _no_room(self.path.parent)):
-            return DiskFull(f"{self.path}: the disk is full; free some space")
-        if "readonly" in text or "read-only" in text or "unable to open" in text:
-            return TransientError(
-                f"{self.path}: cannot be written: {text}; make the folder writable for this user, and see whether its disk is read-only"
-            )
-        return TransientError(f"{self.path}: the disk does not do its work: {text}")
-
-
-class Run:
-    """One statement, or one for many rows."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def __call__(self, sql: str, arguments: Sequence[Any] = ()) -> Any:
-        return self._connection.execute(sql, arguments)
-
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        self._connection.executemany(sql, rows)
-
-
-def _first(connection: Any, sql: str) -> Any:
-    """The first value of the answer, read to its end: a statement left open holds locks."""
-    return connection.execute(sql).fetchall()[0][0]
+        if is_damage(error):
+            self._spoilt(str(error))
+            return TransientError(self.damage or str(error))
+        return trouble_of(error, self.path)
 
 
 def _migrations() -> list[tuple[int, str]]:
@@ -331,15 +287,3 @@ def _migrations() -> list[tuple[int, str]]:
         (file for file in files("hub.runtime").joinpath("migrations").iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
     )
     return [(int(file.name[:4]), file.read_text(encoding="utf-8")) for file in scripts]
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    text = str(error).lower()
-    signs = ("malformed", "not a database", "corrupt", "no such table", "already exists", "unsupported file format", "unrecognized")
-    return any(sign in text for sign in signs) or "could not decode" in text
-
-
-def _no_room(folder: Path) -> bool:
-    with suppress(OSError):
-        return shutil.disk_usage(folder).free < 65_536
-    return False

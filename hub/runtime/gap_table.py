@@ -9,13 +9,13 @@ from hub.messages import Gap
 Statement = Callable[..., Any]
 
 
-def gap_of(symbol: str, first: int, last: int, reason: str | bytes, tries: int, next_try_at: int | None) -> Gap:
+def gap_of(symbol: str, first: int, last: int, reason: str, tries: int, next_try_at: int | None) -> Gap:
     """The gap that a row says."""
     return Gap(
         symbol=symbol,
         first_open_time=from_ms(first),
         last_open_time=from_ms(last),
-        reason=reason.decode() if isinstance(reason, bytes) else reason,
+        reason=reason,
         tries=tries,
         next_try_at=None if next_try_at is None else from_ms(next_try_at),
     )

@@ -1,34 +1,42 @@
 """Takes over into a new store what can still be read of a damaged one."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
+
+Row = tuple[Any, ...]
 
 MOST_AT_ONCE = 512
 FARTHEST = 2**40
 """How far beyond a hole in the file the next row is looked for, in `seq`."""
 
 
-def salvage(run: Any, damaged: sqlite3.Connection) -> int:
-    """Copy every sound row through `run`, the new store's open transaction; returns how many bars and other facts there were.
-
-    The checks of the new tables say which rows are sound.
-    """
+def salvage(run: Any, damaged: sqlite3.Connection, is_sound: Callable[[str, Row], bool]) -> int:
+    """Copy every sound row through `run`, the new store's open transaction; returns how many bars and other facts there were."""
     for table in ("bar", "fact"):
-        columns = [row[1] for row in run(f"PRAGMA table_info({table})")]
-        for rows in _readable(damaged, f"SELECT {', '.join(columns)} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"):
-            run.many(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)
+        for rows in _readable(damaged, f"SELECT * FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"):
+            _take_over(run, table, [row for row in rows if is_sound(table, row)])
     for table in ("gap", "cursor", "frontier"):
-        columns = [row[1] for row in run(f"PRAGMA table_info({table})")]
-        rows = _all(damaged, f"SELECT {', '.join(columns)} FROM {table}") or []
-        run.many(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)
+        _take_over(run, table, [row for row in _all(damaged, f"SELECT * FROM {table}") or [] if is_sound(table, row)])
     [(newest,)] = run("SELECT max(0, coalesce((SELECT max(seq) FROM bar), 0), coalesce((SELECT max(seq) FROM fact), 0))")
     run("UPDATE meta SET value = ? WHERE key = 'seq'", (newest,))
     run("UPDATE cursor SET seq = min(seq, ?)", (newest,))
-    run("DELETE FROM frontier WHERE open_time > coalesce((SELECT max(open_time) FROM bar WHERE bar.symbol = frontier.symbol), 0)")
+    run(
+        "DELETE FROM frontier WHERE NOT EXISTS"
+        " (SELECT 1 FROM bar WHERE bar.symbol = frontier.symbol AND bar.open_time >= frontier.open_time)"
+    )
     [(saved,)] = run("SELECT (SELECT count(*) FROM bar) + (SELECT count(*) FROM fact)")
     return int(saved)
+
+
+def _take_over(run: Any, table: str, rows: list[Row]) -> None:
+    places = len(list(run(f"PRAGMA table_info({table})")))
+    for row in rows:
+        if len(row) == places:  # a file of an older hub may have fewer
+            with suppress(sqlite3.IntegrityError):
+                run(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * places)})", row)
 
 
 def _readable(damaged: sqlite3.Connection, sql: str) -> Iterator[list[Any]]:
@@ -77,5 +85,5 @@ def _rows(damaged: sqlite3.Connection, sql: str, after: int, limit: int) -> list
 def _all(damaged: sqlite3.Connection, sql: str, *arguments: int) -> list[Any] | None:
     try:
         return damaged.execute(sql, arguments).fetchall()
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the words of an error quote what stands in the file
         return None

@@ -10,7 +10,8 @@ from hub import messages as vocabulary
 from hub.flow import Kinds
 from hub.market.interval import MINUTE_MS, Range, from_ms, missing_ranges, to_ms
 from hub.messages import Alert, Bar, Gap, Message, Score
-from hub.runtime.database import Database, Run
+from hub.runtime.connection import Run
+from hub.runtime.database import Database
 from hub.runtime.gap_table import clip_gaps, gap_of, missing_minutes, write_gap
 from hub.topics import topic_of
 
@@ -27,15 +28,37 @@ WHERE excluded.quality > quality OR (excluded.quality = quality AND ({VALUES}) I
 """
 BY_SEQ = "+kind"
 """The plus keeps SQLite from reading every fact of a kind, from the first on, to find the few that are new."""
-GAP = "symbol, first_open_time, last_open_time, CAST(reason AS BLOB), tries, next_try_at"
+GAP = "symbol, first_open_time, last_open_time, reason, tries, next_try_at"
+SENSE = """
+SELECT CASE
+  WHEN newest IS NULL THEN 'no newest seq'
+  WHEN newest < (SELECT coalesce(max(seq), 0) FROM bar) OR newest < (SELECT coalesce(max(seq), 0) FROM fact)
+    THEN 'a fact is newer than the newest'
+  WHEN EXISTS (SELECT 1 FROM cursor WHERE seq > newest) THEN 'a forwarder is ahead of the facts'
+  WHEN EXISTS (SELECT 1 FROM frontier WHERE NOT EXISTS (
+    SELECT 1 FROM bar WHERE bar.symbol = frontier.symbol AND bar.open_time >= frontier.open_time
+  )) THEN 'the wire is ahead of the bars'
+  WHEN EXISTS (SELECT 1 FROM bar WHERE NOT (
+    open BETWEEN low AND high AND close BETWEEN low AND high AND low > 0 AND high < 9e999 AND volume >= 0 AND volume < 9e999
+    AND quote_volume >= 0 AND taker_buy_volume >= 0 AND trades >= 0 AND quality IN (0, 1) AND open_time % 60000 = 0
+  )) THEN 'a bar that cannot be'
+  WHEN EXISTS (SELECT 1 FROM gap WHERE first_open_time % 60000 OR last_open_time % 60000 OR last_open_time < first_open_time)
+    THEN 'a gap that cannot be'
+  WHEN EXISTS (SELECT 1 FROM fact WHERE NOT json_valid(payload)) THEN 'a fact that cannot be'
+END FROM (SELECT max(value) AS newest FROM meta WHERE key = 'seq')
+"""
+"""What in the tables contradicts itself; nothing, in a sound file."""
 _RANK = {"fallback": 0, "exact": 1}
 _QUALITY = ("fallback", "exact")
 _KINDS = {name: kind for name, kind in vars(vocabulary).items() if isinstance(kind, type) and issubclass(kind, Message)}
+_SPOILT = (ValueError, OverflowError, TypeError, LookupError)
 T = TypeVar("T")
 
 
 class SqliteStore(Database):
     """Bars, gaps and all other facts, numbered by `seq`; and how far each forwarder has come."""
+
+    sense = SENSE
 
     def record(self, messages: Sequence[Message]) -> int:
         """Record all of it in one transaction, or nothing; returns the newest `seq`.
@@ -131,7 +154,7 @@ class SqliteStore(Database):
             found += self._made(lambda row: (row[0], _bar(row[1:])), rows)
         if others := [kind.__name__ for kind in kinds if kind is not Bar]:
             places = ", ".join("?" * len(others))
-            sql = f"SELECT seq, kind, CAST(payload AS BLOB) FROM fact WHERE seq > ? AND {BY_SEQ} IN ({places}) ORDER BY seq LIMIT ?"
+            sql = f"SELECT seq, kind, payload FROM fact WHERE seq > ? AND {BY_SEQ} IN ({places}) ORDER BY seq LIMIT ?"
             found += self._made(lambda row: (row[0], _KINDS[row[1]].model_validate_json(row[2])), self._rows(sql, seq, *others, limit))
         return sorted(found, key=lambda fact: fact[0])[:limit]
 
@@ -163,7 +186,7 @@ class SqliteStore(Database):
 
     def newest_facts(self, kind: type[Message]) -> list[Message]:
         """The newest fact of each topic of this kind."""
-        sql = "SELECT CAST(payload AS BLOB) FROM fact WHERE seq IN (SELECT max(seq) FROM fact WHERE kind = ? GROUP BY topic)"
+        sql = "SELECT payload FROM fact WHERE seq IN (SELECT max(seq) FROM fact WHERE kind = ? GROUP BY topic)"
         return self._made(lambda row: kind.model_validate_json(row[0]), self._rows(sql, kind.__name__))
 
     def export_rows(self, symbol: str, first: int, last: int) -> Iterator[tuple[Any, ...]]:
@@ -200,9 +223,16 @@ class SqliteStore(Database):
         for row in rows:
             try:
                 found.append(make(row))
-            except (ValueError, OverflowError, TypeError, IndexError) as error:
+            except _SPOILT as error:
                 self._spoilt(f"a row that cannot be: {str(error).splitlines()[0]}")
         return found
+
+    def _is_sound(self, table: str, row: tuple[Any, ...]) -> bool:
+        make = _OF_TABLE.get(table)
+        try:
+            return make is None or make(row) is not None
+        except _SPOILT:
+            return False
 
     def _fact(self, seq: int, message: Message) -> tuple[Any, ...]:
         if isinstance(message, Alert) and message.raised_at is None:
@@ -243,6 +273,13 @@ def _bar(row: Sequence[Any]) -> Bar:
         source=source,
         quality=_QUALITY[rank],
     )
+
+
+_OF_TABLE: dict[str, Callable[[Any], Message]] = {
+    "bar": lambda row: _bar(row[1:]),
+    "fact": lambda row: _KINDS[row[1]].model_validate_json(row[3]),
+    "gap": lambda row: gap_of(*row),
+}
 
 
 def _times(bars: Sequence[Bar]) -> dict[str, list[int]]:

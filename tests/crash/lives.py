@@ -16,14 +16,14 @@ from hub.clock import SystemClock
 from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Bar, Gap, Message
-from hub.runtime.database import Connect
+from hub.runtime.connection import Connect
 from hub.runtime.store import SqliteStore
 from hub.testing import START, bars
 from tests.crash.power import Connection, Disk, PowerCutError, as_sqlite3
 
 BEGUN = to_ms(START)
 T = TypeVar("T")
-LIVES_IN_A_FOLDER = 10
+LIVES_IN_A_FOLDER = 8
 MOMENTS = ("writing", "writing", "checkpoint", "checkpoint", "closing")
 """When the power goes, but for new stores: most of those lose it while they are made."""
 Key = tuple[str, int]
@@ -123,7 +123,7 @@ def lives(
     kind: type[OnDisk] = OnDisk,
     seed: int = 11,
 ) -> Outcome:
-    """So many lives, each ended by a power cut at a moment of its own, ten of them in one folder."""
+    """So many lives, each ended by a power cut at a moment of its own, eight of them in one folder."""
     chance, outcome = random.Random(seed), Outcome()
     for number in range(cuts):
         if number % LIVES_IN_A_FOLDER == 0:
@@ -156,7 +156,7 @@ def live(here: Path, disk: Disk, writer: Writer, connect: Connect, kind: type[On
         if moment == "closing":
             for _ in range(chance.randint(1, 8)):
                 writer.go_on(store)
-            phase, disk.left = "closing", chance.randint(0, 12)
+            phase, disk.left = "closing", chance.randint(0, 24)
             store.close()
             phase = "opening again"
             store = opened(kind, here, connect)
