@@ -62,8 +62,11 @@ def run(duration: For = None) -> None:
     import asyncio
 
     from hub.runtime.app import run_hub
+    from hub.runtime.logs import prints_logged
 
-    asyncio.run(run_hub(_configuration(logs=True), seconds=_seconds(duration)))
+    seconds, configuration = _seconds(duration), _configuration(check=False)
+    with prints_logged():
+        asyncio.run(run_hub(configuration, seconds=seconds))
 
 
 @app.command()
@@ -88,8 +91,11 @@ def doctor(as_json: AsJson = False) -> None:
     import asyncio
 
     from hub.runtime.doctor import examine_now
+    from hub.runtime.logs import prints_logged
 
-    findings = asyncio.run(examine_now(_configuration(check=False)))
+    configuration = _configuration(check=False)
+    with prints_logged():
+        findings = asyncio.run(examine_now(configuration))
     if as_json:
         print(json.dumps([vars(finding) for finding in findings]))
     else:
@@ -122,10 +128,12 @@ def graph(as_json: AsJson = False) -> None:
     from hub.clock import SystemClock
     from hub.runtime.graph import flow_rows, mermaid
     from hub.runtime.lineup import line_up
+    from hub.runtime.logs import prints_logged
     from hub.testing import MemoryStore
 
+    configuration = _configuration(check=False)
+
     async def draw() -> str:
-        configuration = _configuration()
         members = await line_up(configuration, SystemClock())
         for member in members:
             member.ready(SystemClock(), MemoryStore(), configuration)
@@ -136,7 +144,9 @@ def graph(as_json: AsJson = False) -> None:
                 print(f"plugin {member.name}: {member.failure}", file=sys.stderr)
         return json.dumps(flow_rows(members)) if as_json else mermaid(members)
 
-    print(asyncio.run(draw()))
+    with prints_logged():
+        drawing = asyncio.run(draw())
+    print(drawing)
 
 
 @plugins.command("list")
@@ -159,7 +169,8 @@ def export(
     """Bars as CSV, numbers to the digit."""
     from hub.runtime.export import export_bars
 
-    export_bars(_store(_configuration()), symbol_named(symbol), time_given(start, 0), time_given(end, 2**53) - 1, out, as_json=as_json)
+    name, first, last = symbol_named(symbol), time_given(start, 0), time_given(end, 2**53) - 1
+    export_bars(_store(_configuration()), name, first, last, out, as_json=as_json)
 
 
 @bars.command()
@@ -167,7 +178,8 @@ def gaps(symbol: Annotated[str | None, typer.Option(help="Only this one.")] = No
     """Every stretch without bars, and why."""
     from hub.runtime.health import every_gap
 
-    found = every_gap(_store(_configuration()), symbol_named(symbol) if symbol else None)
+    name = symbol_named(symbol) if symbol else None
+    found = every_gap(_store(_configuration()), name)
     if as_json:
         print(json.dumps(found))
         return
@@ -184,8 +196,11 @@ def backfill(days: Annotated[int, typer.Option(min=1, max=5000, help="How far ba
     import asyncio
 
     from hub.runtime.backfill import backfill_now
+    from hub.runtime.logs import prints_logged
 
-    asyncio.run(backfill_now(_configuration(logs=True), days))
+    configuration = _configuration(check=False)
+    with prints_logged():
+        asyncio.run(backfill_now(configuration, days))
 
 
 @grafana.command("push")
@@ -216,6 +231,7 @@ def _add_plugin_command(arguments: list[str]) -> None:
     from hub.runtime.commands import add_commands, commands_of
 
     configuration = load_configuration(config)
+    _logs(configuration)
     offered = commands_of(configuration, own)
     for line in [f"configuration: {problem}" for problem in configuration.problems] + [
         f"plugin {each.plugin}: {each.trouble}" for each in offered if each.trouble
@@ -225,27 +241,27 @@ def _add_plugin_command(arguments: list[str]) -> None:
         if command in each.names:
             add_commands(app, configuration, each)
             configuration.raise_problems()
-            _logs(configuration)
             return
         for name in each.names:
             app.command(name, hidden=True)(lambda: None)  # so that a wrong letter is answered with the right name
 
 
-def _configuration(*, logs: bool = False, check: bool = True) -> "Configuration":
-    """`logs`: the command runs plugins, which add their problems before it is refused. `check`: refuse it here."""
+def _configuration(*, check: bool = True) -> "Configuration":
+    """`check`: refuse it here; a command that runs plugins lets them add their problems first."""
     from hub.configuration import load_configuration
 
     configuration = load_configuration(_chosen.get("config"))
-    if logs:
-        _logs(configuration)
-    elif check:
+    _logs(configuration)
+    if check:
         configuration.raise_problems()
     return configuration
 
 
 def _logs(configuration: "Configuration") -> None:
+    from hub.runtime.discretion import keep_secret
     from hub.runtime.logs import configure_logs
 
+    keep_secret(configuration.secrets)
     configure_logs(configuration.settings.log.level, configuration.settings.log.format)
 
 

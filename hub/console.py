@@ -83,7 +83,9 @@ def _config_first(arguments: list[str]) -> list[str]:
         if argument == "--":
             rest += [argument, *waiting]
         elif argument in {"-c", "--config"}:
-            first += [argument, *([value] if (value := next(waiting, None)) is not None else [])]
+            if (value := next(waiting, None)) is None:
+                return [argument]  # and the usage error says what is missing
+            first += [argument, value]
         elif argument.startswith(("--config=", "-c")):
             first.append(argument)
         else:

@@ -21,6 +21,7 @@ from pydantic import (
 from hub.messages import SYMBOL_PATTERN
 from hub.secret import NoSecret, read_secret, secret_fields
 
+MOST_SYMBOLS = 2000
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -40,7 +41,9 @@ def _symbol(value: Any) -> str:
     return name
 
 
-def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
+def _some_each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    if not 1 <= len(symbols) <= MOST_SYMBOLS:
+        raise ValueError(f"from 1 to {MOST_SYMBOLS} symbols, such as [BTC/USDT]; here are {len(symbols)}")
     if twice := sorted({symbol.replace("-", "/") for symbol in symbols if symbols.count(symbol) > 1}):
         raise ValueError(f"each symbol once; named more often: {', '.join(twice)}")
     return symbols
@@ -160,7 +163,7 @@ class GrafanaSettings(SettingsModel):
 class HubSettings(SettingsModel):
     """The whole file, but for what stands inside the plugins' sections."""
 
-    symbols: Annotated[tuple[SymbolName, ...], Field(min_length=1, max_length=2000), AfterValidator(_each_once)] = ("BTC-USDT", "ETH-USDT")
+    symbols: Annotated[tuple[SymbolName, ...], AfterValidator(_some_each_once)] = ("BTC-USDT", "ETH-USDT")
     data_dir: LocalPath = Path("data")
     plugin_dir: LocalPath = Path("custom_plugins")
     mqtt: MqttSettings = MqttSettings()

@@ -6,9 +6,7 @@ typed is loaded in the command's own process.
 
 import multiprocessing
 import os
-import sys
 from collections.abc import Collection
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -21,6 +19,7 @@ from hub.configuration import Configuration
 from hub.errors import HubError, SettingsError
 from hub.runtime.context import clock_for
 from hub.runtime.lineup import STORE_FILE, Member, load_here, note_told
+from hub.runtime.logs import prints_logged
 from hub.runtime.offers import choose, offers
 from hub.runtime.plugins import ask
 from hub.runtime.process import LOAD_S
@@ -54,7 +53,7 @@ def commands_of(configuration: Configuration, own: Collection[str]) -> list[Comm
 
 def add_commands(app: typer.Typer, configuration: Configuration, commands: Commands) -> None:
     """Load one plugin, and add its commands to `app`. PermanentError where it cannot be loaded; problems of its section are noted."""
-    with redirect_stdout(sys.stderr):  # what it prints meanwhile is no data
+    with prints_logged():
         cli = _registered(configuration, commands.plugin)
     app.registered_commands += [each for each in cli.registered_commands if _name(each) in commands.names]
     app.registered_groups += [each for each in cli.registered_groups if _name(each) in commands.names]

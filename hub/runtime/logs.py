@@ -3,7 +3,7 @@
 import io
 import logging
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, redirect_stdout, suppress
 from typing import Any
 
 import structlog
@@ -38,6 +38,11 @@ class Printed(io.TextIOBase):
         for line in lines:
             self._log.info("printed", text=line)
         return len(text)
+
+
+def prints_logged() -> AbstractContextManager[Any]:
+    """While plugins are at work in this process: what they print is logged, and stdout stays for data."""
+    return redirect_stdout(Printed(structlog.get_logger()))
 
 
 class _Forward(logging.Handler):

@@ -21,8 +21,10 @@ mqtt:
   # tls: false
   # ca_file: null
   # root: tickerml                 # first part of every topic
+  # client_id: null                # null: root and -hub; two hubs on one broker need two
 
-# clock: {start: 2025-05-20T00:00:00Z, speed: 60}    # replay the past, or hurry
+# clock: null                      # such as {start: "2025-05-20T00:00:00Z", speed: 60}: replay the past, or hurry
+# log: {level: info, format: auto} # debug | info | warning | error; auto (text on a terminal, else JSON) | text | json
 
 # grafana:                         # where `hub grafana push` brings boards and alert rules
 #   url: http://localhost:3000
@@ -62,10 +64,13 @@ ENV = """\
 def scaffold(folder: Path) -> list[Path]:
     """Write config.yaml and .env.example where they are not yet; returns what was written. HubError where it cannot."""
     written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HubError(f"{folder}: cannot be made: {error.strerror}") from error
     for name, text in (("config.yaml", CONFIG), (".env.example", ENV)):
         file = folder / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             with file.open("x", encoding="utf-8") as new:
                 new.write(text)
         except FileExistsError:

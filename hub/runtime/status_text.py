@@ -23,4 +23,5 @@ def _lines(health: dict[str, Any]) -> Iterator[str]:
             words = f"{made['direction']} to {made['price']} in {made['horizon_minutes']} minutes, made {made['made_at']}"
             yield f"forecast  {row['symbol']:<16} {words}"
     for row in health["forwarders"]:
-        yield f"forwarder {row['name']:<16} {row['lag']} behind"
+        since = f" for {row['lag_s'] / 60:.0f} min" if row["lag_s"] else ""
+        yield f"forwarder {row['name']:<16} {row['lag']} behind{since}"
