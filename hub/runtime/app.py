@@ -18,6 +18,7 @@ from hub.runtime.bus import Bus
 from hub.runtime.context import clock_for
 from hub.runtime.embedded import EmbeddedBroker
 from hub.runtime.health import health_of
+from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.outbox import Outbox
 from hub.runtime.recorder import Recorder
@@ -175,6 +176,7 @@ async def run_hub(
     clock = clock or clock_for(configuration.settings.clock)
     log = structlog.get_logger()
     members = await line_up(configuration, clock)
+    settle_in()
     try:
         configuration.raise_problems()
         with control.only_hub(configuration.data_dir):

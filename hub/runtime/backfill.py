@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hub.errors import PermanentError, SettingsError
 from hub.runtime.context import clock_for
+from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, line_up
 from hub.runtime.store import SqliteStore
 from hub.settings import Configuration
@@ -18,6 +19,7 @@ async def backfill_now(configuration: Configuration, days: int) -> None:
     clock = clock_for(configuration.settings.clock)
     members = await line_up(configuration, clock, ["collector"])
     configuration.raise_problems()
+    settle_in()
     if not members:
         raise SettingsError(f"{configuration.source}: plugins.collector: is needed to fetch bars, and is missing")
     [member] = members
