@@ -42,7 +42,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup servers
-	PYTHONPATH=. $(BIN)/python bench/bus.py
+	$(BIN)/python -m bench $(ROWS)
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

@@ -1,14 +1,6 @@
-"""Messages a second of `Bus.publish_all` beside bare paho on the same mosquitto; prints both and their ratio.
-
-python bench/bus.py [messages] [rounds]
-"""
+"""Messages a second of `Bus.publish_all` beside bare paho on the same mosquitto."""
 
 import asyncio
-import json
-import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,13 +10,14 @@ import structlog
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bench.row import Row, interleaved, side_by_side
+from bench.station import mosquitto
 from hub.clock import SystemClock
 from hub.messages import Message
 from hub.runtime.bus import Bus
 from hub.settings import MqttSettings
 from hub.testing import bars
 from hub.topics import encode, topic_of
-from tests.brokers import free_port, wait_for_port
 
 
 def bare_paho(port: int, messages: list[Message]) -> float:
@@ -52,6 +45,7 @@ def bare_paho(port: int, messages: list[Message]) -> float:
 
 
 async def through_the_bus(port: int, messages: list[Message]) -> float:
+    """The hub's own way, in the outbox's batches."""
     bus = Bus(MqttSettings(host="127.0.0.1", port=port), SystemClock(), structlog.get_logger())
     await bus.start()
     await bus.ready()
@@ -63,23 +57,10 @@ async def through_the_bus(port: int, messages: list[Message]) -> float:
     return len(messages) / took
 
 
-def main(count: int = 5_000, rounds: int = 5) -> None:
+def rows(count: int = 5_000, rounds: int = 5) -> list[Row]:
+    """The bus."""
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
     messages: list[Message] = list(bars(*(float(close) for close in range(1, count + 1))))
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-        broker = subprocess.Popen([shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", f"{folder}/conf"], stderr=subprocess.DEVNULL)
-        try:
-            wait_for_port(port)
-            pairs = [(bare_paho(port, messages), asyncio.run(through_the_bus(port, messages))) for _ in range(rounds)]
-        finally:
-            broker.terminate()
-            broker.wait()
-    bare, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(mine / other for other, mine in pairs)
-    print(json.dumps({"messages": count, "bare_paho_per_s": round(bare), "bus_per_s": round(ours), "ratio": round(ratio, 2)}))
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    with tempfile.TemporaryDirectory() as folder, mosquitto(Path(folder)) as port:
+        measured = interleaved(rounds, lambda: asyncio.run(through_the_bus(port, messages)), lambda: bare_paho(port, messages))
+    return [side_by_side("bus", "messages/s", "bare paho", measured, 0.6, "QoS 1, retained, mosquitto")]

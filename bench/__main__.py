@@ -1,0 +1,82 @@
+"""Every row of the benchmark, one after the other, in one table: `python -m bench [ROW,ROW...]`.
+
+A module of this folder with a function `rows()` is in it. Figures are of one machine at one hour: what stands beside them counts.
+"""
+
+import importlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.row import Row
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results.json"
+WIDTH = 180
+"""Columns, where no terminal says how many it has."""
+
+
+def names() -> list[str]:
+    """The modules that have rows."""
+    return sorted(file.stem for file in FOLDER.glob("*.py") if "\ndef rows(" in file.read_text(encoding="utf-8"))
+
+
+def table(rows: Sequence[Row], caption: str) -> Table:
+    """The rows for people."""
+    shown = Table("row", "ours", "yardstick", "ratio", "target", "met?", "note", caption=caption, caption_justify="left")
+    for row in rows:
+        met = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met]
+        yardstick = "" if row.yardstick is None else f"{_number(row.yardstick)} {row.unit}, {row.beside}"
+        shown.add_row(
+            row.name,
+            f"{_number(row.ours)} {row.unit}",
+            yardstick,
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+            row.target,
+            met,
+            row.note,
+        )
+    return shown
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _measured(chosen: Sequence[str], console: Console) -> Iterator[Row]:
+    for name in chosen:
+        with console.status(f"{name} ..."):
+            found: list[Row] = importlib.import_module(f"bench.{name}").rows()
+        yield from found
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, show, and leave the figures in results.json."""
+    known = names()
+    chosen = [name for argument in arguments for name in argument.split(",") if name] or known
+    if unknown := [name for name in chosen if name not in known]:
+        raise SystemExit(f"no such row: {', '.join(unknown)}; there are: {', '.join(known)}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    load = [f"{os.getloadavg()[0]:.1f}"]
+    rows = list(_measured(chosen, Console(stderr=True)))
+    load.append(f"{os.getloadavg()[0]:.1f}")
+    caption = f"{machine}; load {' before, '.join(load)} after. On a busy machine the bounds are harder to keep; the ratios hardly change."
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table(rows, caption))
+    RESULTS.write_text(
+        json.dumps(
+            {"machine": machine, "load": load, "rows": [asdict(row) | {"target": row.target, "met": row.met} for row in rows]}, indent=2
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
