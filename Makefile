@@ -50,7 +50,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup servers
-	PYTHONPATH=. $(BIN)/python -m bench $(ROWS)
+	$(BIN)/python -m bench $(ROWS)
 
 # The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
 dashboards: setup

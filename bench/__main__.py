@@ -1,11 +1,14 @@
-"""`make bench`: every row beside its yardstick, in one run; the table on stdout, and bench/results.json.
+"""Every row of the benchmark, one after the other, in one table: `python -m bench [ROW,ROW...]`.
 
-`make bench ROWS=bus,backfill` measures only these. A row is a module of this folder with a function `rows()`.
+A module of this folder with a function `rows()` is in it. Figures are of one machine at one hour: what stands beside them counts.
 """
 
 import importlib
 import json
+import os
+import platform
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,38 +17,66 @@ from rich.table import Table
 
 from bench.row import Row
 
-ROWS = ("backfill", "bus", "start", "memory", "idle", "help", "disk", "influx", "features", "windows")
-RESULTS = Path(__file__).parent / "results.json"
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results.json"
+WIDTH = 180
+"""Columns, where no terminal says how many it has."""
 
 
-def table(found: list[Row]) -> Table:
-    """What, ours, the yardstick's, their ratio, the promise, and whether it is kept."""
-    made = Table("what", "ours", "yardstick", "ratio", "target", "met", title="TickerML beside what stands beside it")
-    for row in found:
-        beside = "" if row.yardstick is None else f"{row.yardstick:,.4g}  {row.beside}"
-        met = {True: "yes", False: "[red]no[/red]", None: ""}[row.met]
-        made.add_row(row.name, f"{row.ours:,.4g} {row.unit}", beside, "" if row.ratio is None else f"{row.ratio:.2f}", row.target, met)
-    return made
+def names() -> list[str]:
+    """The modules that have rows."""
+    return sorted(file.stem for file in FOLDER.glob("*.py") if "\ndef rows(" in file.read_text(encoding="utf-8"))
 
 
-def main(names: list[str]) -> int:
-    """Measure, print, and say by the exit code whether a module broke; a missed target is told, not an error."""
-    if unknown := [name for name in names if name not in ROWS]:
-        print(f"no such row: {', '.join(unknown)}; there are: {', '.join(ROWS)}", file=sys.stderr)
-        return 2
-    found: list[Row] = []
-    for name in names or ROWS:
-        print(f"{name} ...", file=sys.stderr)
-        found += importlib.import_module(f"bench.{name}").rows()
-    Console(width=150).print(table(found))
-    for row in found:
-        if row.note:
-            print(f"{row.name}: {row.note}")
+def table(rows: Sequence[Row], caption: str) -> Table:
+    """The rows for people."""
+    shown = Table("row", "ours", "yardstick", "ratio", "target", "met?", "note", caption=caption, caption_justify="left")
+    for row in rows:
+        met = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met]
+        yardstick = "" if row.yardstick is None else f"{_number(row.yardstick)} {row.unit}, {row.beside}"
+        shown.add_row(
+            row.name,
+            f"{_number(row.ours)} {row.unit}",
+            yardstick,
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+            row.target,
+            met,
+            row.note,
+        )
+    return shown
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _measured(chosen: Sequence[str], console: Console) -> Iterator[Row]:
+    for name in chosen:
+        with console.status(f"{name} ..."):
+            found: list[Row] = importlib.import_module(f"bench.{name}").rows()
+        yield from found
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, show, and leave the figures in results.json."""
+    known = names()
+    chosen = [name for argument in arguments for name in argument.split(",") if name] or known
+    if unknown := [name for name in chosen if name not in known]:
+        raise SystemExit(f"no such row: {', '.join(unknown)}; there are: {', '.join(known)}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    load = [f"{os.getloadavg()[0]:.1f}"]
+    rows = list(_measured(chosen, Console(stderr=True)))
+    load.append(f"{os.getloadavg()[0]:.1f}")
+    caption = f"{machine}; load {' before, '.join(load)} after. On a busy machine the bounds are harder to keep; the ratios hardly change."
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table(rows, caption))
     RESULTS.write_text(
-        json.dumps([asdict(row) | {"target": row.target, "met": row.met} for row in found], indent=1) + "\n", encoding="utf-8"
+        json.dumps(
+            {"machine": machine, "load": load, "rows": [asdict(row) | {"target": row.target, "met": row.met} for row in rows]}, indent=2
+        )
+        + "\n",
+        encoding="utf-8",
     )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main([name for word in sys.argv[1:] for name in word.split(",") if name]))
+    main(sys.argv[1:])

@@ -4,6 +4,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -40,7 +41,7 @@ def rows(seconds: float = 65.0, settle_s: float = SETTLE_S) -> list[Row]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             port = stack.enter_context(mosquitto(folder)) if name == "mosquitto" else free_port()
             hubs[name] = stack.enter_context(hub(folder, port, {"source": "simulated", "backfill": "60m"}))
-            wait_until(lambda folder=folder: bars_in(folder) >= 100, "the first bars")  # type: ignore[misc]
+            wait_until(partial(_has_bars, folder), "the first bars")
         broker = hubs["embedded broker"].children()[0]
         time.sleep(settle_s)
         watched = {**hubs, "broker": broker}
@@ -48,6 +49,10 @@ def rows(seconds: float = 65.0, settle_s: float = SETTLE_S) -> list[Row]:
         time.sleep(seconds)
         used = {name: _difference(Usage.of(process), before[name]) for name, process in watched.items()}
     return [_row(name, used[name], seconds, used["broker"] if name == "embedded broker" else None) for name in hubs]
+
+
+def _has_bars(folder: Path) -> bool:
+    return bars_in(folder) >= 100
 
 
 def _difference(after: Usage, before: Usage) -> Usage:

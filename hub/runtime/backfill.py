@@ -14,6 +14,7 @@ from hub.errors import HubError, PermanentError
 from hub.flow import Source
 from hub.messages import Message
 from hub.runtime.context import clock_for
+from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.store import SqliteStore
 from hub.runtime.streams import batch_of, iterate
@@ -48,6 +49,7 @@ async def backfill_now(configuration: Configuration, days: int) -> None:
     """`hub bars backfill`: with a progress bar on stderr; beside a running hub, too."""
     clock = clock_for(configuration.settings.clock)
     members = await line_up(configuration, clock)
+    settle_in()
     try:
         configuration.raise_problems()
         store = await asyncio.to_thread(SqliteStore.open, configuration.data_dir / STORE_FILE, clock, owner=False)

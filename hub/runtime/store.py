@@ -20,6 +20,7 @@ VALUES = "open, high, low, close, volume, quote_volume, trades, taker_buy_volume
 _NEW = VALUES.replace(", ", ", excluded.")
 AT_A_TIME = 100
 """Bars in one statement: SQLite takes them in twice as fast as one by one."""
+PLACES = f"({', '.join('?' * 13)})"
 UPSERT = f"""
 INSERT INTO bar (seq, {COLUMNS}) VALUES %s
 ON CONFLICT (symbol, open_time) DO UPDATE SET
@@ -245,16 +246,12 @@ class SqliteStore(Database):
 def _write_bars(run: Run, bars: Sequence[Bar], seq: int) -> None:
     """Number the bars from after `seq` on."""
     for begin in range(0, len(bars), AT_A_TIME):
-        some = bars[begin : begin + AT_A_TIME]
-        places = ", ".join([f"({', '.join('?' * 13)})"] * len(some))
-        run(UPSERT % places, [value for number, bar in enumerate(some, seq + begin + 1) for value in (number, *_row(bar))])
-
-
-def _row(bar: Bar) -> tuple[Any, ...]:
-    return (
-        *(bar.symbol, to_ms(bar.open_time), bar.open, bar.high, bar.low, bar.close, bar.volume, bar.quote_volume, bar.trades),
-        *(bar.taker_buy_volume, bar.source, _RANK[bar.quality]),
-    )
+        some, values = bars[begin : begin + AT_A_TIME], list[Any]()
+        for bar in some:
+            seq += 1
+            values += (seq, bar.symbol, to_ms(bar.open_time), bar.open, bar.high, bar.low, bar.close, bar.volume, bar.quote_volume)
+            values += (bar.trades, bar.taker_buy_volume, bar.source, _RANK[bar.quality])
+        run(UPSERT % ", ".join([PLACES] * len(some)), values)
 
 
 def _bar(row: Sequence[Any]) -> Bar:

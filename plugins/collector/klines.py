@@ -65,7 +65,7 @@ def parse(body: bytes, symbol: str, source: str, server_ms: int) -> Page:
     ValueError where the answer is no list of rows at all.
     """
     try:
-        return Page(_ascending(_bars(read_rows(body), symbol, source, server_ms)))
+        return Page(_bars(read_rows(body), symbol, source, server_ms))
     except ValueError:
         return _row_by_row(_list_in(body), symbol, source, server_ms)
 
@@ -81,12 +81,12 @@ def first_open_time(body: bytes) -> int | None:
     return epoch_ms(stamp)
 
 
-def _bars(rows: Iterable[Row], symbol: str, source: str, server_ms: int) -> dict[int, Bar]:
-    """Every closed row's open time and bar; ValueError where one cannot be. With the strict row, that is all a Bar would check."""
+def _bars(rows: Iterable[Row], symbol: str, source: str, server_ms: int) -> list[Bar]:
+    """Every closed row's bar; ValueError where one cannot be. With the strict row, that is all a Bar would check."""
     closed_before = server_ms - 1_000
     expected: int | None = None
     opened = from_ms(0)
-    bars: dict[int, Bar] = {}
+    found: dict[int, dict[str, Any]] = {}
     for stamp, open_, high, low, close, volume, close_stamp, quote_volume, trades, taker, _, _ in rows:
         opened, minute = (opened + _MINUTE, stamp) if stamp == expected else _opening(stamp, server_ms)
         expected = minute + MINUTE_MS
@@ -96,27 +96,23 @@ def _bars(rows: Iterable[Row], symbol: str, source: str, server_ms: int) -> dict
             continue
         if not (0 < low <= open_ <= high and low <= close <= high):
             raise ValueError("impossible bar: open and close must lie between low and high, and all be positive")
-        bars[minute] = Bar.trusted(
-            symbol=symbol,
-            interval=INTERVAL,
-            open_time=opened,
-            open=open_,
-            high=high,
-            low=low,
-            close=close,
-            volume=volume,
-            quote_volume=quote_volume,
-            trades=trades,
-            source=source,
-            quality="exact",
-            taker_buy_volume=taker,
-        )
-    return bars
-
-
-def _ascending(bars: dict[int, Bar]) -> list[Bar]:
-    minutes = sorted(bars)
-    return list(bars.values()) if minutes == list(bars) else [bars[minute] for minute in minutes]
+        found[minute] = {
+            "symbol": symbol,
+            "interval": INTERVAL,
+            "open_time": opened,
+            "open": open_,
+            "high": high,
+            "low": low,
+            "close": close,
+            "volume": volume,
+            "quote_volume": quote_volume,
+            "trades": trades,
+            "source": source,
+            "quality": "exact",
+            "taker_buy_volume": taker,
+        }
+    minutes = sorted(found)
+    return Bar.trusted(found.values() if minutes == list(found) else (found[minute] for minute in minutes))
 
 
 def _opening(stamp: int, server_ms: int) -> tuple[datetime, int]:
@@ -125,15 +121,16 @@ def _opening(stamp: int, server_ms: int) -> tuple[datetime, int]:
 
 
 def _row_by_row(rows: list[Any], symbol: str, source: str, server_ms: int) -> Page:
-    bars: dict[int, Bar] = {}
+    good: list[Row] = []
     rejected: list[Rejected] = []
     for raw in rows:
         try:
             row = _ROW.validate_python(tuple(raw) if isinstance(raw, list) else raw)
-            bars |= _bars([row], symbol, source, server_ms)
+            _bars([row], symbol, source, server_ms)
+            good.append(row)
         except ValueError as error:
             rejected.append(Rejected(_minute_of(raw, server_ms), _in_words(error), repr(raw)[:_SHOWN]))
-    return Page(_ascending(bars), rejected)
+    return Page(_bars(good, symbol, source, server_ms), rejected)
 
 
 def _list_in(body: bytes) -> list[Any]:

@@ -281,7 +281,7 @@ def test_unknown_fields_are_ignored() -> None:
 def test_a_trusted_message_is_like_any_other() -> None:
     """It is made past pydantic's front door; nobody who is handed one may notice."""
     [checked] = bars(100.0, volume=3.0, trades=4)
-    trusted = Bar.trusted(**dict(checked))
+    [trusted] = Bar.trusted([dict(checked)])
     assert trusted == checked
     assert encode(trusted) == encode(checked)
     assert pickle.loads(pickle.dumps(trusted)) == trusted.model_copy() == copy.deepcopy(trusted) == checked

@@ -1,0 +1,40 @@
+"""The benchmark runs, in small; what it measures is not judged here."""
+
+import importlib
+import math
+from typing import Any
+
+import pytest
+
+from bench.__main__ import names, table
+from bench.row import Row, side_by_side
+
+SMALL: dict[str, dict[str, Any]] = {
+    "backfill": {"bars": 1500, "rounds": 1},
+    "bus": {"count": 200, "rounds": 1},
+    "help": {"rounds": 1},
+    "idle": {"seconds": 1.0, "settle_s": 0.0},
+    "memory": {"bars": 1500},
+    "start": {"rounds": 1},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_row_can_be_measured(name: str) -> None:
+    """A benchmark that has rotted is found here, not on the day it is needed."""
+    assert name in names()
+    rows = importlib.import_module(f"bench.{name}").rows(**SMALL[name])
+    assert rows
+    for row in rows:
+        assert math.isfinite(row.ours)
+        assert row.unit
+        assert row.met is not None
+    assert table(rows, "").row_count == len(rows)
+
+
+def test_a_row_is_met_by_its_ratio_or_by_its_bound() -> None:
+    """The ratio is the median of the rounds': one busy moment of the machine neither flatters nor harms."""
+    row = side_by_side("x", "bars/s", "bare", [(50, 100), (60, 100), (1, 100)], 0.5)
+    assert (row.ratio, row.met, row.target) == (0.5, True, "ratio >= 0.5")
+    assert Row("x", 101, "MB", at_most=100).met is False
+    assert Row("x", 101, "MB").met is None
