@@ -293,4 +293,7 @@ def _status_text(health: dict[str, Any]) -> str:
             f" {row['minutes_missing']} minutes missing in {row['gaps']} gaps"
         )
     lines += [f"forwarder {row['name']:<16} {row['lag']} behind" for row in health["forwarders"]]
+    store = health["store"]
+    sizes = f"write-ahead log {store['wal_bytes'] / 2**20:.1f} MiB, {store['free_bytes'] / 2**30:.1f} GiB free on its disk"
+    lines += [f"store     {store['file']}  {sizes}", *([f"problem   {store['problem']}"] if store["problem"] else [])]
     return "\n".join(lines)

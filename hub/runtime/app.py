@@ -16,6 +16,7 @@ from hub.messages import Forecast, HubInfo, PluginState, Request, Score, Sentime
 from hub.runtime import control
 from hub.runtime.bus import Bus
 from hub.runtime.context import clock_for
+from hub.runtime.disk_watch import DiskWatch
 from hub.runtime.embedded import EmbeddedBroker
 from hub.runtime.health import health_of
 from hub.runtime.lineup import STORE_FILE, Member, line_up
@@ -210,7 +211,8 @@ async def _run_with(app: App, members: list[Member], seconds: float | None, besi
     requests = app.requests
     commands = await control.serve(app.configuration.data_dir, requests.answer)
     log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
-    tasks = [asyncio.create_task(app.pump()), asyncio.create_task(requests.serve())]
+    disk = DiskWatch(app.recorder.store, app.recorder.ballast, log.bind(part="disk"))
+    tasks = [asyncio.create_task(app.pump()), asyncio.create_task(requests.serve()), asyncio.create_task(disk.run())]
     if beside is not None:
         tasks.append(asyncio.ensure_future(beside(app)))
     try:

@@ -1,5 +1,6 @@
 """How the hub is doing, as data: for `hub status`, and for whoever asks over MQTT."""
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from hub import __version__
@@ -28,12 +29,12 @@ def health_of(app: "App") -> dict[str, Any]:
             "takeovers": app.bus.takeovers,
             "stuck": app.outbox.stuck,
         },
-        **stored(app.recorder.store, now),
+        **stored(app.recorder.store, now, app.recorder.failing),
     }
 
 
-def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
-    """What the store knows: the newest bar and the gaps of each symbol, and how far behind each forwarder is."""
+def stored(store: SqliteStore, now_ms: int | None = None, failing: str | None = None) -> dict[str, Any]:
+    """What the store knows: the newest bar and the gaps of each symbol, how far behind each forwarder is, and how the disk does."""
     last = store.last_seq()
     symbols = []
     for symbol in store.symbols():
@@ -51,5 +52,11 @@ def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
     return {
         "symbols": symbols,
         "forwarders": [{"name": name, "cursor": seq, "lag": last - seq} for name, seq in sorted(store.cursors().items())],
-        "store": {"file": str(store.path), "last_seq": last, "wal_bytes": store.wal_bytes()},
+        "store": {
+            "file": str(store.path),
+            "last_seq": last,
+            "wal_bytes": store.wal_bytes(),
+            "free_bytes": shutil.disk_usage(store.path.parent).free,
+            "problem": failing or store.damage,
+        },
     }
