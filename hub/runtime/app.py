@@ -20,6 +20,7 @@ from hub.runtime.bus import Bus
 from hub.runtime.changes import reload
 from hub.runtime.context import clock_for
 from hub.runtime.discretion import keep_secret
+from hub.runtime.disk_watch import DiskWatch
 from hub.runtime.embedded import EmbeddedBroker
 from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, Member, line_up
@@ -192,7 +193,8 @@ async def _run(
         commands = await control.serve(app.configuration.data_dir, app.requests.answer)
         signals.on_reload = partial(reload, app)
         app.log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
-        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), announce_vitals(app))]
+        disk = DiskWatch(app.recorder.store, app.recorder.ballast, app.log.bind(part="disk"))
+        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), announce_vitals(app), disk.run())]
         if beside is not None:
             tasks.append(asyncio.ensure_future(beside(app)))
         with suppress(TimeoutError):

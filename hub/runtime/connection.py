@@ -1,5 +1,6 @@
 """One connection to the SQLite file, set so that what it has committed survives a power cut."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,11 +22,21 @@ Connect = Callable[[Path], Any]
 """Opens a connection as sqlite3 does; the crash tests put their own file system under it."""
 
 
-def connect(path: Path, *, mode: str = "rwc") -> sqlite3.Connection:
-    """A connection that leaves transactions to us. Text that a bad disk has spoilt is no error: the reader of a row judges it."""
-    made = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=LOCKED_S, isolation_level=None, check_same_thread=False
-    )
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that leaves transactions to us."""
+    return _opened(path, "mode=rwc")
+
+
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """A connection that never writes; so it works on a disk that cannot be written, too."""
+    log = path.with_name(f"{path.name}-wal")
+    stands_still = not log.exists() and not os.access(path.parent, os.W_OK)
+    return _opened(path, "mode=ro&immutable=1" if stands_still else "mode=ro")
+
+
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    """Text that a bad disk has spoilt is no error here: whoever reads the row judges it."""
+    made = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=LOCKED_S, isolation_level=None, check_same_thread=False)
     made.text_factory = partial(bytes.decode, errors="replace")
     return made
 
@@ -48,6 +59,14 @@ def tuned(connection: Any) -> Any:
 def first(connection: Any, sql: str) -> Any:
     """The first value of the answer, read to its end: a statement left open holds locks."""
     return Run(connection)(sql).fetchall()[0][0]
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at this path; None where there is none."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 class Run:

@@ -28,9 +28,7 @@ def only_hub(data_dir: Path) -> Iterator[None]:
         data_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise HubError(
-            f"{data_dir}: cannot be used as data_dir: {error.strerror}; make it writable for this user, or set data_dir"
-        ) from error
+        raise _unusable(data_dir, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,11 +70,15 @@ async def serve(data_dir: Path, answer: Callable[[str, bytes], Awaitable[Respons
             await writer.drain()
         writer.close()
 
-    (data_dir / SOCKET).unlink(missing_ok=True)
-    with _short_path(data_dir) as folder:
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(f"{folder}/{SOCKET}")
-    (data_dir / SOCKET).chmod(0o600)
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        (data_dir / SOCKET).unlink(missing_ok=True)
+        with _short_path(data_dir) as folder:
+            listening.bind(f"{folder}/{SOCKET}")
+        (data_dir / SOCKET).chmod(0o600)
+    except OSError as error:
+        listening.close()
+        raise _unusable(data_dir, error) from error
     return await asyncio.start_unix_server(connected, sock=listening, limit=LINE_LIMIT)
 
 
@@ -94,6 +96,10 @@ def ask(data_dir: Path, verb: str, **arguments: Any) -> Any:
     if response.status == "error":
         raise HubError(response.error or "refused without a reason")
     return response.data
+
+
+def _unusable(data_dir: Path, error: OSError) -> HubError:
+    return HubError(f"{data_dir}: cannot be used as data_dir: {error.strerror}; make it writable for this user, or set data_dir")
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Self
 
 from hub.clock import Clock
 from hub.errors import HubError, PermanentError, TransientError
-from hub.runtime.connection import Connect, Run, connect, first, tuned
+from hub.runtime.connection import Connect, Run, connect, connect_to_look, first, identity, tuned
 from hub.runtime.disk_words import is_damage, trouble_of
-from hub.runtime.salvage import salvage
+from hub.runtime.salvage import move_aside, salvage
 
 NEWEST_PLAUSIBLE = 9999
 """No schema will ever have a greater number: what stands there then was not written by a hub."""
@@ -40,6 +40,8 @@ class Database:
         self._read_only = read_only
         self._writing = threading.Lock()
         self._writer: Any = None
+        self._writer_of: tuple[int, int] | None = None
+        self._was_there = False
         self._log_in_doubt = True  # nobody knows how the last hub ended
         self._readers = threading.local()
         self._connections: list[Any] = []
@@ -104,7 +106,9 @@ class Database:
         except sqlite3.DatabaseError as error:
             if not owner or not is_damage(error):
                 raise
-            damaged = self._move_aside()
+            self.close()
+            self._was_there = False
+            damaged = move_aside(self.path, self._clock.now())
             self._begin(owner, looked=True)
             self._rebuild(damaged)
 
@@ -121,7 +125,7 @@ class Database:
         """
         if not self.path.exists():
             return True
-        with closing(connect(self.path, mode="ro")) as connection:
+        with closing(connect_to_look(self.path)) as connection:
             try:
                 self._refuse_newer(connection)
                 if owner:
@@ -142,11 +146,23 @@ class Database:
 
     def _prepare(self) -> None:
         """A writer that may begin. It is not closed where the log cannot be written again: SQLite would take that log for good."""
+        if self._writer is not None and self._writer_of != identity(self.path):
+            self._abandon()
         if self._writer is None:
-            self._writer = tuned(self._connect(self.path))
+            if self.path.exists() and not os.access(self.path, os.W_OK):  # SQLite would open it all the same, to read
+                raise sqlite3.OperationalError("attempt to write a readonly database")
+            self._writer = tuned(self._connected())
+            self._writer_of = identity(self.path)
+            self._was_there = True
         if self._log_in_doubt:
             self._write_log_again()
             self._log_in_doubt = False
+
+    def _connected(self) -> Any:
+        """A connection to the file that stands there now; a store that was there once is not made anew behind the hub's back."""
+        if self._was_there and identity(self.path) is None:
+            raise sqlite3.OperationalError("unable to open database file: it is gone")
+        return self._connect(self.path)
 
     def _write_log_again(self) -> None:
         """After a failed sync, pages of the log count as written in memory and may never get to the disk: SQLite would build on them.
@@ -186,21 +202,10 @@ class Database:
             )
         return version
 
-    def _move_aside(self) -> Path:
-        self.close()
-        stamp = self._clock.now().strftime("%Y%m%dT%H%M%SZ")
-        folder = self.path.parent / "damaged"
-        folder.mkdir(exist_ok=True)
-        target = next(name for number in range(1000) if not (name := folder / f"{self.path.stem}-{stamp}-{number}.db").exists())
-        for ending in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + ending).rename(f"{target}{ending}")
-        return target
-
     def _rebuild(self, damaged: Path) -> None:
         self.recovered = f"database damaged, moved to {damaged}, rebuilding from the exchange"
         with suppress(TransientError):
-            with self._transaction() as run, closing(connect(damaged, mode="ro")) as old:
+            with self._transaction() as run, closing(connect_to_look(damaged)) as old:
                 saved = salvage(run, old, self._is_sound)
             self.recovered += f"; what could still be read was taken over: {saved} bars and other facts"
 
@@ -238,15 +243,25 @@ class Database:
 
     def _read(self) -> Any:
         connection = getattr(self._readers, "connection", None)
+        if connection is not None and self._readers.of != identity(self.path):
+            self._forget(connection)
+            connection = None
         if connection is None:
             if self._read_only:
-                connection = connect(self.path, mode="ro")
+                connection = connect_to_look(self.path)
             else:
-                connection = self._connect(self.path)
+                connection = self._connected()
                 connection.execute("PRAGMA query_only=1")
-            self._readers.connection = connection
+            self._readers.connection, self._readers.of = connection, identity(self.path)
             self._connections.append(connection)
         return connection
+
+    def _forget(self, connection: Any) -> None:
+        """Let go of this thread's own connection."""
+        self._connections.remove(connection)
+        self._readers.connection = None
+        with suppress(sqlite3.Error):
+            connection.close()
 
     @contextmanager
     def _reading(self) -> "Iterator[Run]":
@@ -256,9 +271,7 @@ class Database:
             yield Run(connection)
         except sqlite3.Error as error:
             if connection is not None and not is_damage(error):  # the disk may have been put in anew
-                self._connections.remove(connection)
-                self._readers.connection = None
-                connection.close()
+                self._forget(connection)
             raise self._trouble(error) from error
 
     def _rows(self, sql: str, *arguments: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """How the hub is doing, as data: for `hub status`, and for whoever asks over MQTT."""
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from hub import __version__
@@ -31,7 +32,7 @@ def health_of(app: "App") -> dict[str, Any]:
             "takeovers": app.bus.takeovers,
             "stuck": app.outbox.stuck,
         },
-        **stored(app.recorder.store, now),
+        **stored(app.recorder.store, now, app.recorder.failing),
         "forwarders": _forwarders(app),
     }
 
@@ -68,8 +69,8 @@ def every_gap(store: SqliteStore, symbol: str | None) -> list[dict[str, Any]]:
     return [gap.model_dump(mode="json") | {"minutes": gap.minutes} for gap in found]
 
 
-def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
-    """What the store knows: the newest bar and the gaps of each symbol, and how far behind each forwarder is."""
+def stored(store: SqliteStore, now_ms: int | None = None, failing: str | None = None) -> dict[str, Any]:
+    """What the store knows: the newest bar and the gaps of each symbol, how far behind each forwarder is, and how the disk does."""
     symbols, forecasts = [], newest_forecasts(store)
     for symbol in store.symbols():
         bar = store.newest_bar(symbol)
@@ -90,5 +91,11 @@ def stored(store: SqliteStore, now_ms: int | None = None) -> dict[str, Any]:
             {"name": name, "cursor": seq, "lag": store.waiting(seq, DURABLE), "lag_s": None}
             for name, seq in sorted(store.cursors().items())
         ],
-        "store": {"file": str(store.path), "last_seq": store.last_seq(), "wal_bytes": store.bytes_on_disk()[1]},
+        "store": {
+            "file": str(store.path),
+            "last_seq": store.last_seq(),
+            "wal_bytes": store.bytes_on_disk()[1],
+            "free_bytes": shutil.disk_usage(store.path.parent).free,
+            "problem": failing or store.damage,
+        },
     }

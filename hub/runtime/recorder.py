@@ -6,10 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
+import structlog
+
 from hub.clock import Clock
+from hub.errors import TransientError
 from hub.flow import Kinds
-from hub.messages import Bar, Message
+from hub.messages import Bar, Gap, Message
+from hub.runtime.ballast import Ballast
+from hub.runtime.disk_words import DiskFull
 from hub.runtime.store import SqliteStore
+
+FAILING_AFTER = 3
+"""So many failures in a row are no hiccup."""
 
 LOOK_AGAIN = 15.0
 """Seconds until a forwarder looks again without being told: another process may have recorded something."""
@@ -20,8 +28,10 @@ T = TypeVar("T")
 class Recorder:
     """Takes facts to the store on a thread of its own, so that a slow card never stops the event loop."""
 
-    def __init__(self, store: SqliteStore, clock: Clock) -> None:
+    def __init__(self, store: SqliteStore, clock: Clock, ballast: Ballast | None = None) -> None:
         self.store = store
+        self.ballast = ballast or Ballast(store.path.with_name("ballast"))
+        """Given up for bars when the disk is full."""
         self.recorded_at: float | None = None
         """Monotonic time of the last commit."""
         self.bars = 0
@@ -30,13 +40,22 @@ class Recorder:
         """Told of every commit."""
         self.edition = 0
         """Grows with every commit."""
+        self.failing: str | None = None
+        """Why nothing can be recorded, in words; None while all is well."""
+        self._failures = 0
         self._clock = clock
+        self._log = structlog.get_logger().bind(part="recorder")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._news = asyncio.Event()
 
     async def record(self, messages: Sequence[Message]) -> None:
         """Returns once the messages are on disk, in one transaction. TransientError if they cannot be now; nothing is recorded then."""
-        await self._write(self.store.record, messages)
+        try:
+            await self._write(self._take_in, messages)
+        except TransientError as error:
+            self._failed(error)
+            raise
+        self._worked()
         self.recorded_at = self._clock.monotonic()
         self.bars += sum(isinstance(message, Bar) for message in messages)
         self.edition += 1
@@ -77,6 +96,29 @@ class Recorder:
         """Let the writer finish, then close the store."""
         await asyncio.to_thread(self._writer.shutdown, wait=True)
         await asyncio.to_thread(self.store.close)
+
+    def _take_in(self, messages: Sequence[Message]) -> None:
+        for_bars = any(isinstance(message, Bar | Gap) for message in messages)
+        if not for_bars and self.ballast.bars_only:
+            raise DiskFull(f"{self.store.path}: the disk is full, what is left is kept for bars; free some space")
+        try:
+            self.store.record(messages)
+        except DiskFull as error:
+            if not for_bars or not self.ballast.release():
+                raise
+            self._log.error("the reserve on the disk is given up, for bars only", reason=str(error))
+            self.store.record(messages)
+
+    def _failed(self, error: TransientError) -> None:
+        self.failing = str(error)
+        self._failures += 1
+        if self._failures == FAILING_AFTER:
+            self._log.error("storage failing", reason=str(error), failures=self._failures)
+
+    def _worked(self) -> None:
+        if self._failures >= FAILING_AFTER:
+            self._log.warning("storage works again", failures=self._failures)
+        self.failing, self._failures = None, 0
 
     async def _write(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: call(*args, **kwargs))

@@ -1,9 +1,11 @@
-"""Takes over into a new store what can still be read of a damaged one."""
+"""Keeps a damaged store for whoever wants to look, and takes over into a new one what can still be read of it."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import pairwise
+from datetime import datetime
+from itertools import count, pairwise
+from pathlib import Path
 from typing import Any
 
 Row = tuple[Any, ...]
@@ -11,6 +13,18 @@ Row = tuple[Any, ...]
 MOST_AT_ONCE = 512
 FARTHEST = 2**40
 """How far beyond a hole in the file the next row is looked for, in `seq`."""
+
+
+def move_aside(path: Path, now: datetime) -> Path:
+    """Put the file, with its log, into the folder `damaged` beside it; returns where it is now."""
+    folder = path.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    names = (folder / f"{path.stem}-{now:%Y%m%dT%H%M%SZ}-{number}.db" for number in count())
+    target = next(name for name in names if not name.exists())
+    for ending in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + ending).rename(f"{target}{ending}")
+    return target
 
 
 def salvage(run: Any, damaged: sqlite3.Connection, is_sound: Callable[[str, Row], bool]) -> int:

@@ -25,3 +25,8 @@ def _lines(health: dict[str, Any]) -> Iterator[str]:
     for row in health["forwarders"]:
         since = f" for {row['lag_s'] / 60:.0f} min" if row["lag_s"] else ""
         yield f"forwarder {row['name']:<16} {row['lag']} behind{since}"
+    store = health["store"]
+    sizes = f"write-ahead log {store['wal_bytes'] / 2**20:.1f} MiB, {store['free_bytes'] / 2**30:.1f} GiB free on its disk"
+    yield f"store     {store['file']}  {sizes}"
+    if store["problem"]:
+        yield f"problem   {store['problem']}"
