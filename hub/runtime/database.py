@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -143,6 +144,9 @@ class Database:
         verdict = first(connection, "PRAGMA integrity_check(1)")
         if verdict != "ok" or (verdict := first(connection, self.sense)) is not None:
             raise self._broken(verdict)
+        version = int(first(connection, "PRAGMA user_version"))
+        if lacking := _tables_of(version) - _tables(connection):
+            raise self._broken(f"{min(lacking)[0]} is not as it was made")
 
     def _prepare(self) -> None:
         """A writer that may begin. It is not closed where the log cannot be written again: SQLite would take that log for good."""
@@ -293,6 +297,20 @@ class Database:
             self._spoilt(str(error))
             return TransientError(self.damage or str(error))
         return trouble_of(error, self.path)
+
+
+def _tables(connection: Any) -> set[tuple[str, str]]:
+    """Tables, indexes and triggers, each with the words that made it."""
+    return {(str(name), str(sql)) for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")}
+
+
+@cache
+def _tables_of(version: int) -> set[tuple[str, str]]:
+    """What a sound file of that schema holds."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        for _, script in _migrations()[:version]:
+            empty.executescript(script)
+        return _tables(empty)
 
 
 def _migrations() -> list[tuple[int, str]]:

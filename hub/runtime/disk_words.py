@@ -7,7 +7,10 @@ from pathlib import Path
 from hub.errors import TransientError
 
 NO_ROOM_BYTES = 65_536
-_DAMAGE = ("malformed", "not a database", "corrupt", "no such table", "already exists", "unsupported file format", "unrecognized")
+_DAMAGE = (
+    *("malformed", "not a database", "corrupt", "no such table", "no such column", "already exists"),
+    *("unsupported file format", "unrecognized"),
+)
 
 
 class DiskFull(TransientError):
