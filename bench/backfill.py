@@ -23,7 +23,7 @@ from hub.runtime.lineup import STORE_FILE, line_up
 from hub.runtime.recorder import Recorder
 from hub.runtime.store import SqliteStore
 from hub.runtime.supervisor import PluginWatch, Supervisor
-from hub.settings import load_configuration
+from hub.configuration import load_configuration
 from hub.testing import MemoryBus
 
 PAGE = 1000

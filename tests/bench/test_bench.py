@@ -16,6 +16,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "idle": {"seconds": 1.0, "settle_s": 0.0},
     "memory": {"bars": 1500},
     "start": {"rounds": 1},
+    "disk": {"minutes": 10},
+    "influx": {"count": 500, "rounds": 1},
+    "windows": {"minutes": 15_000, "rounds": 1},
 }
 
 
