@@ -15,6 +15,7 @@ import structlog
 from bench.history import BARS, END, SYMBOLS, exchange, write_history
 from bench.row import Row, interleaved, side_by_side
 from hub.clock import FastClock
+from hub.configuration import load_configuration
 from hub.flow import Source
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.runtime.connection import PAGE_BYTES, PRAGMAS
@@ -23,7 +24,6 @@ from hub.runtime.lineup import STORE_FILE, line_up
 from hub.runtime.recorder import Recorder
 from hub.runtime.store import SqliteStore
 from hub.runtime.supervisor import PluginWatch, Supervisor
-from hub.configuration import load_configuration
 from hub.testing import MemoryBus
 
 PAGE = 1000

@@ -18,7 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "start": {"rounds": 1},
     "disk": {"minutes": 10},
     "influx": {"count": 500, "rounds": 1},
-    "windows": {"minutes": 15_000, "rounds": 1},
+    "windows": {"minutes": 60_000, "rounds": 1},
 }
 
 
