@@ -44,7 +44,7 @@ def of(key: str, lines: Sequence[dict[str, Any]]) -> list[Any]:
 def test_a_full_disk_gives_up_its_reserve_for_bars_and_recovers_when_there_is_space(tmp_path: Path) -> None:
     """K1, on a real file system of 4 MB: commits fail cleanly, reads go on, nothing that was confirmed is lost."""
     filler = tmp_path / "filler"
-    fill = f"mount -t tmpfs -o size=4m none {tmp_path}; dd if=/dev/zero of={filler} bs=1k count=3200 2>/dev/null"
+    fill = f"mount -t tmpfs -o size=4m none {tmp_path}; dd if=/dev/zero of={filler} bs=1k count=3400 2>/dev/null"
     lines = told(mounted(at_work(tmp_path, 2000, "--ballast", 262_144, "--clear-up", filler, 5), fill))
     assert of("ballast", lines) == [True, True], "reserved at the start, and again when there is space"
     assert of("log", lines) == ["the reserve on the disk is given up, for bars only", "storage failing", "storage works again"]

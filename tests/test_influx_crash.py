@@ -19,8 +19,8 @@ from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Bar
 from hub.testing import START, bars
 from tests.forwarding import Forwarding, forwarding
+from tests.hubs import hub, running, states, status_until, write_config
 from tests.influx import Influx, until
-from tests.test_hub import hub, running, states, status_until, write_config
 
 FORWARDER = Path(__file__).parent / "crash" / "forwarder.py"
 T = to_ms(START)
