@@ -1,6 +1,21 @@
 """Brings everything on disk to InfluxDB: each fact at least once, and visible exactly once. Hours and days are kept there for ever."""
 
-from hub import Alert, Article, Bar, Check, Forecast, Hub, HubHealth, PluginSettings, PluginState, Score, Sentiment, Sink, hookimpl
+from hub import (
+    Alert,
+    Article,
+    Bar,
+    Check,
+    Forecast,
+    Hub,
+    HubHealth,
+    PluginSettings,
+    PluginState,
+    Score,
+    Sentiment,
+    Sink,
+    TransientError,
+    hookimpl,
+)
 from plugins.influxdb.database import connect
 from plugins.influxdb.delivery import Delivery
 from plugins.influxdb.settings import InfluxSettings
@@ -31,8 +46,11 @@ def register_checks(hub: Hub) -> list[Check]:
     settings = hub.settings_for(InfluxSettings)
 
     async def look() -> str:
-        database = await connect(hub, settings)
-        found = await database.look(settings.bucket)
+        try:
+            database = await connect(hub, settings)
+            found = await database.look(settings.bucket)
+        except TransientError as error:
+            raise TransientError(f"{error}; start it, or set plugins.influxdb.url") from error
         there = "is there" if found else "is made when there is something to bring"
         return f"{settings.url} answers; {settings.bucket} {there}"
 
