@@ -5,13 +5,16 @@ in the quote asset. Unknown fields are ignored on reading, so that a newer hub c
 """
 
 import re
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-_set = object.__setattr__
+_PARTS = [vars(BaseModel)[part].__set__ for part in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")]
+"""What pydantic's models are made of, beside their checks."""
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 SYMBOL_PATTERN = r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}$"
 
@@ -58,16 +61,11 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     @classmethod
-    def trusted(cls, every: Iterable[dict[str, Any]]) -> list[Self]:
+    def trusted(cls, every: Sequence[dict[str, Any]]) -> list[Self]:
         """Messages of fields that are known to be right: all of them, in order. Nothing is checked, for checks take most of the time."""
-        names, made = set(cls.model_fields), []
-        for fields in every:
-            message = cls.__new__(cls)
-            _set(message, "__dict__", fields)
-            _set(message, "__pydantic_fields_set__", names)
-            _set(message, "__pydantic_extra__", None)
-            _set(message, "__pydantic_private__", None)
-            made.append(message)
+        made = [cls.__new__(cls) for _ in every]
+        for put, values in zip(_PARTS, (every, repeat(set(cls.model_fields)), repeat(None), repeat(None)), strict=True):
+            deque(map(put, made, values), maxlen=0)
         return made
 
 

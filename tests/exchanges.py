@@ -44,7 +44,7 @@ def row(minute: int, **changed: Any) -> list[Any]:
 
 def page(*minutes: int, **changed: Any) -> bytes:
     """The body of an answer with these minutes."""
-    return json.dumps([row(minute, **changed) for minute in minutes]).encode()
+    return json.dumps([row(minute, **changed) for minute in minutes], separators=(",", ":")).encode()
 
 
 class FakeExchange(httpx.AsyncBaseTransport):

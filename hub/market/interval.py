@@ -10,7 +10,6 @@ MINUTE_MS = 60_000
 INTERVAL = "1m"
 EARLIEST_MS = 1_483_228_800_000  # 2017-01-01: no exchange we read is older
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 Range = tuple[int, int]
 """First and last open time of a stretch of minutes, both included."""
@@ -18,7 +17,8 @@ Range = tuple[int, int]
 
 def to_ms(at: datetime) -> int:
     """Milliseconds since the epoch, exact (no float in between)."""
-    return (at - _EPOCH) // _MILLISECOND
+    since = at - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def from_ms(ms: int) -> datetime:

@@ -4,6 +4,7 @@ The only SQL of the hub stands here, in the files this one imports (database, ga
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count
 from typing import Any, TypeVar
 
 from hub import messages as vocabulary
@@ -18,8 +19,8 @@ from hub.topics import topic_of
 COLUMNS = "symbol, open_time, open, high, low, close, volume, quote_volume, trades, taker_buy_volume, source, quality"
 VALUES = "open, high, low, close, volume, quote_volume, trades, taker_buy_volume, source"
 _NEW = VALUES.replace(", ", ", excluded.")
-AT_A_TIME = 100
-"""Bars in one statement: SQLite takes them in twice as fast as one by one."""
+AT_A_TIME = 500
+"""Bars in one statement: twice as fast as one by one, and fewer turns to wait for at the interpreter."""
 PLACES = f"({', '.join('?' * 13)})"
 UPSERT = f"""
 INSERT INTO bar (seq, {COLUMNS}) VALUES %s
@@ -71,10 +72,11 @@ class SqliteStore(Database):
         with self._transaction() as run:
             before = self._newest(run)
             bars = [message for message in messages if isinstance(message, Bar)]
-            _write_bars(run, bars, before)
+            times = [to_ms(bar.open_time) for bar in bars]
+            _write_bars(run, bars, times, before)
             seq = max(before, run("SELECT max(seq) FROM bar").fetchall()[0][0] or 0)
-            for symbol, times in _times(bars).items():
-                clip_gaps(run, symbol, min(times), max(times))
+            for symbol, own in _by_symbol(bars, times).items():
+                clip_gaps(run, symbol, min(own), max(own))
             for message in messages:
                 if isinstance(message, Gap):
                     facts: Iterable[Message] = write_gap(run, message)
@@ -243,15 +245,17 @@ class SqliteStore(Database):
         return seq, type(message).__name__, topic_of(message), message.model_dump_json()
 
 
-def _write_bars(run: Run, bars: Sequence[Bar], seq: int) -> None:
-    """Number the bars from after `seq` on."""
-    for begin in range(0, len(bars), AT_A_TIME):
-        some, values = bars[begin : begin + AT_A_TIME], list[Any]()
-        for bar in some:
-            seq += 1
-            values += (seq, bar.symbol, to_ms(bar.open_time), bar.open, bar.high, bar.low, bar.close, bar.volume, bar.quote_volume)
-            values += (bar.trades, bar.taker_buy_volume, bar.source, _RANK[bar.quality])
-        run(UPSERT % ", ".join([PLACES] * len(some)), values)
+def _write_bars(run: Run, bars: Sequence[Bar], times: Sequence[int], seq: int) -> None:
+    """Number the bars from after `seq` on; `times` are their open times (ms)."""
+    rows = [_row(number, time, bar) for number, time, bar in zip(count(seq + 1), times, bars, strict=False)]
+    for begin in range(0, len(rows), AT_A_TIME):
+        some = rows[begin : begin + AT_A_TIME]
+        run(UPSERT % ", ".join([PLACES] * len(some)), list(chain.from_iterable(some)))
+
+
+def _row(seq: int, time: int, bar: Bar) -> tuple[Any, ...]:
+    exact, numbers = _RANK[bar.quality], (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.quote_volume)
+    return seq, bar.symbol, time, *numbers, bar.trades, bar.taker_buy_volume, bar.source, exact
 
 
 def _bar(row: Sequence[Any]) -> Bar:
@@ -279,8 +283,8 @@ _OF_TABLE: dict[str, Callable[[Any], Message]] = {
 }
 
 
-def _times(bars: Sequence[Bar]) -> dict[str, list[int]]:
-    times: dict[str, list[int]] = {}
-    for bar in bars:
-        times.setdefault(bar.symbol, []).append(to_ms(bar.open_time))
-    return times
+def _by_symbol(bars: Sequence[Bar], times: Sequence[int]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for bar, time in zip(bars, times, strict=True):
+        found.setdefault(bar.symbol, []).append(time)
+    return found

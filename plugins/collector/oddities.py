@@ -1,6 +1,6 @@
 """Says what is strange: a price that jumps, a market that stands still, a row that cannot be a bar."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,31 +28,36 @@ class Oddities:
         self._log = log
         self._seen: dict[str, _Seen] = {}
 
-    def look(self, bars: Iterable[Bar]) -> None:
-        """Look at bars in the order they come in; nothing is changed or dropped."""
+    def look(self, bars: Sequence[Bar]) -> None:
+        """Look at bars of one symbol in the order they come in; nothing is changed or dropped."""
+        if not bars:
+            return
+        symbol = bars[0].symbol
+        seen = self._seen.get(symbol)
+        if seen is None or bars[0].open_time <= seen.bar.open_time:
+            seen = self._seen[symbol] = _Seen(bars[0])
+            bars = bars[1:]
+        before, last = seen.bar, seen.bar.close
         for bar in bars:
-            seen = self._seen.get(bar.symbol)
-            if seen is None or bar.open_time <= seen.bar.open_time:
-                self._seen[bar.symbol] = _Seen(bar)
-                continue
-            before = seen.bar
-            if not before.close / JUMP < bar.low <= bar.high < before.close * JUMP:
-                self._log.warning(
-                    "the price jumped; the bar is kept",
-                    symbol=bar.symbol,
-                    open_time=bar.open_time.isoformat(),
-                    before=before.close,
-                    high=bar.high,
-                    low=bar.low,
-                )
-            seen.equal = seen.equal + 1 if bar.close == before.close and _numbers(bar) == _numbers(before) else 1
-            seen.bar = bar
-            if seen.equal == STILL:
-                self._log.warning(
-                    f"{STILL} equal bars in a row: nobody trades, or the exchange stands still",
-                    symbol=bar.symbol,
-                    open_time=bar.open_time.isoformat(),
-                )
+            close = bar.close
+            if not last / JUMP < bar.low <= bar.high < last * JUMP:
+                self._jumped(before, bar)
+            if close != last or _numbers(bar) != _numbers(before):
+                seen.equal = 1
+            else:
+                seen.equal += 1
+                if seen.equal == STILL:
+                    self._stands_still(bar)
+            before, last = bar, close
+        seen.bar = before
+
+    def _jumped(self, before: Bar, bar: Bar) -> None:
+        what = {"open_time": bar.open_time.isoformat(), "before": before.close, "high": bar.high, "low": bar.low}
+        self._log.warning("the price jumped; the bar is kept", symbol=bar.symbol, **what)
+
+    def _stands_still(self, bar: Bar) -> None:
+        words = f"{STILL} equal bars in a row: nobody trades, or the exchange stands still"
+        self._log.warning(words, symbol=bar.symbol, open_time=bar.open_time.isoformat())
 
     def report(self, symbol: str, host: str, rejected: Sequence[Rejected]) -> None:
         """Quarantine: the text of rows that were refused, for whoever wants to know why."""
