@@ -21,7 +21,7 @@ class _Digits:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        digits = core_schema.str_schema(pattern=r"^[0-9]{1,15}(\.[0-9]{1,12})?$", strict=True)
+        digits = core_schema.str_schema(pattern=r"^[0-9]{1,15}(\.[0-9]{1,30})?$", strict=True)
         return core_schema.chain_schema([digits, core_schema.float_schema(strict=False)])
 
 
