@@ -120,7 +120,7 @@ class MemoryStore:
                 if present is None or (present.quality, message.quality) != ("exact", "fallback"):
                     series[to_ms(message.open_time)] = message
             elif isinstance(message, Gap):
-                self._gaps = [gap for gap in self._gaps if not _overlap(gap, message)] + [message]
+                self._gaps = [piece for gap in self._gaps for piece in _cut_back(gap, message)] + [message]
             self.recorded.append(message)
         self._gaps = [left for gap in self._gaps for left in self._clipped(gap)]
         return len(self.recorded)
@@ -159,8 +159,13 @@ class MemoryStore:
         return [gap.model_copy(update={"first_open_time": from_ms(first), "last_open_time": from_ms(last)}) for first, last in stretches]
 
 
-def _overlap(one: Gap, other: Gap) -> bool:
-    return one.symbol == other.symbol and one.first_open_time <= other.last_open_time and other.first_open_time <= one.last_open_time
+def _cut_back(known: Gap, newer: Gap) -> list[Gap]:
+    """What is left of a known gap where a newer word covers some of its minutes."""
+    if known.symbol != newer.symbol:
+        return [known]
+    before, after = newer.first_open_time - timedelta(minutes=1), newer.last_open_time + timedelta(minutes=1)
+    pieces = (known.first_open_time, min(known.last_open_time, before)), (max(known.first_open_time, after), known.last_open_time)
+    return [known.model_copy(update={"first_open_time": first, "last_open_time": last}) for first, last in pieces if first <= last]
 
 
 class MemoryBus:
