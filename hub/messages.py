@@ -6,7 +6,7 @@ in the quote asset. Unknown fields are ignored on reading, so that a newer hub c
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from typing import Annotated, Any, Literal, Self
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 _PARTS = [vars(BaseModel)[part].__set__ for part in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")]
 """What pydantic's models are made of, beside their checks."""
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 SYMBOL_PATTERN = r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}$"
 
 
@@ -46,7 +47,7 @@ OpenTime = Annotated[UtcTime, AfterValidator(_on_the_minute)]
 Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 """`BTC-USDT`: base asset, then quote asset."""
 Asset = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Price = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -64,7 +65,8 @@ class Message(BaseModel):
     def trusted(cls, every: Sequence[dict[str, Any]]) -> list[Self]:
         """Messages of fields that are known to be right: all of them, in order. Nothing is checked, for checks take most of the time."""
         made = [cls.__new__(cls) for _ in every]
-        for put, values in zip(_PARTS, (every, repeat(set(cls.model_fields)), repeat(None), repeat(None)), strict=True):
+        contents: tuple[Iterable[Any], ...] = (every, repeat(set(cls.model_fields)), repeat(None), repeat(None))
+        for put, values in zip(_PARTS, contents, strict=True):
             deque(map(put, made, values), maxlen=0)
         return made
 

@@ -3,14 +3,17 @@
 The only SQL of the hub stands here, in the files this one imports (database, gap_table, salvage), and in migrations/.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, count
+from math import inf
 from typing import Any, TypeVar
 
 from hub import messages as vocabulary
 from hub.flow import Kinds
-from hub.market.interval import MINUTE_MS, Range, from_ms, missing_ranges, to_ms
-from hub.messages import Alert, Bar, Gap, Message, Score
+from hub.market.interval import INTERVAL, MINUTE_MS, Range, from_ms, missing_ranges, to_ms
+from hub.messages import NAME_PATTERN, SYMBOL_PATTERN, Alert, Bar, Gap, Message, Score
 from hub.runtime.connection import Run
 from hub.runtime.database import Database
 from hub.runtime.gap_table import clip_gaps, gap_of, missing_minutes, write_gap
@@ -100,7 +103,7 @@ class SqliteStore(Database):
         rows = self._rows(
             f"SELECT {COLUMNS} FROM bar WHERE symbol = ? AND open_time BETWEEN ? AND ? ORDER BY open_time", symbol, first, last
         )
-        return self._made(_bar, rows)
+        return self._bars(rows)
 
     def newest_bar(self, symbol: str) -> Bar | None:
         rows = self._rows(f"SELECT {COLUMNS} FROM bar WHERE symbol = ? ORDER BY open_time DESC LIMIT 1", symbol)
@@ -154,7 +157,7 @@ class SqliteStore(Database):
         found: list[tuple[int, Message]] = []
         if Bar in kinds:
             rows = self._rows(f"SELECT seq, {COLUMNS} FROM bar WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
-            found += self._made(lambda row: (row[0], _bar(row[1:])), rows)
+            found += self._numbered_bars(rows)
         if others := [kind.__name__ for kind in kinds if kind is not Bar]:
             places = ", ".join("?" * len(others))
             sql = f"SELECT seq, kind, payload FROM fact WHERE seq > ? AND {BY_SEQ} IN ({places}) ORDER BY seq LIMIT ?"
@@ -220,6 +223,17 @@ class SqliteStore(Database):
             raise self._broken("no newest seq")
         return int(found[0][0])
 
+    def _bars(self, rows: Sequence[Any]) -> list[Bar]:
+        """As `_made`, and ten times as fast where every row is one that was written: then nothing is left to check."""
+        fields = [_trusted(row) for row in rows]
+        return self._made(_bar, rows) if None in fields else Bar.trusted(fields)  # type: ignore[arg-type]
+
+    def _numbered_bars(self, rows: Sequence[Any]) -> list[tuple[int, Message]]:
+        fields = [_trusted(row[1:]) for row in rows]
+        if None in fields:
+            return self._made(lambda row: (row[0], _bar(row[1:])), rows)
+        return list(zip((row[0] for row in rows), Bar.trusted(fields), strict=True))  # type: ignore[arg-type]
+
     def _made(self, make: Callable[[Any], T], rows: Sequence[Any]) -> list[T]:
         """What the rows say. One that a bad disk has spoilt is left out: it must not hold up the others."""
         found = []
@@ -274,6 +288,41 @@ def _bar(row: Sequence[Any]) -> Bar:
         source=source,
         quality=_QUALITY[rank],
     )
+
+
+def _trusted(row: Sequence[Any]) -> dict[str, Any] | None:
+    """The fields of a row that keeps every promise of a Bar; None where one is in doubt. The table's types are strict already."""
+    symbol, open_time, first, high, low, last, volume, quote_volume, trades, taker_buy_volume, source, rank = row
+    if (
+        not (0 < low <= first <= high < inf and low <= last <= high and open_time % MINUTE_MS == 0)
+        or not (_is_amount(volume) and _is_amount(quote_volume) and _is_amount(trades) and _is_amount(taker_buy_volume))
+        or not (rank in {0, 1} and _is_name(symbol, SYMBOL_PATTERN) and _is_name(source, NAME_PATTERN))
+    ):
+        return None
+    return {
+        "symbol": symbol,
+        "interval": INTERVAL,
+        "open_time": from_ms(open_time),
+        "open": first,
+        "high": high,
+        "low": low,
+        "close": last,
+        "volume": volume,
+        "quote_volume": quote_volume,
+        "trades": trades,
+        "source": source,
+        "quality": _QUALITY[rank],
+        "taker_buy_volume": taker_buy_volume,
+    }
+
+
+def _is_amount(value: float | None) -> bool:
+    return value is None or 0 <= value < inf
+
+
+@lru_cache(maxsize=4096)
+def _is_name(text: str, pattern: str) -> bool:
+    return re.fullmatch(pattern, text) is not None
 
 
 _OF_TABLE: dict[str, Callable[[Any], Message]] = {

@@ -21,7 +21,7 @@ from plugins.influxdb.delivery import Delivery
 from plugins.influxdb.settings import InfluxSettings
 from plugins.influxdb.sinks import Facts, Health
 
-BATCH = 2_000
+BATCH = 8_000
 
 
 @hookimpl

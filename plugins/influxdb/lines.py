@@ -48,6 +48,14 @@ def _tag(value: str) -> str:
     return plain.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
 
 
+def _is_finite(value: float | None) -> bool:
+    return value is not None and isfinite(value)
+
+
+def _fit(ints: Sequence[int]) -> bool:
+    return all(-_LARGEST <= value < _LARGEST for value in ints)
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Its tags and fields, each field with the one type it ever has."""
@@ -61,10 +69,19 @@ class Measurement:
     def line(self, tags: Sequence[str], values: Mapping[str, Any], at: int) -> str | None:
         """One point, at `at` ns; what is None, not finite or not in the table is left out. None where no field is left."""
         known = values.get
-        fields = [f"{name}={float(value)!r}" for name in self.floats if (value := known(name)) is not None and isfinite(value)]
-        fields += [f"{name}={value:d}i" for name in self.ints if (value := known(name)) is not None and -_LARGEST <= value < _LARGEST]
+        floats: list[Any] = [known(name) for name in self.floats]
+        ints: list[Any] = [known(name) for name in self.ints]
+        if None not in floats and None not in ints and isfinite(sum(floats)) and _fit(ints):  # nearly always
+            fields = [self._all_numbers % (*map(float, floats), *ints)] if floats or ints else []
+        else:
+            fields = [f"{name}={float(value)!r}" for name, value in zip(self.floats, floats, strict=True) if _is_finite(value)]
+            fields += [f"{name}={value:d}i" for name, value in zip(self.ints, ints, strict=True) if value is not None and _fit([value])]
         fields += [f"{name}={_quoted(text)}" for name in self.strings if (text := known(name)) is not None]
         return f"{self._key(*tags)} {','.join(fields)} {at}" if fields else None
+
+    @cached_property
+    def _all_numbers(self) -> str:
+        return ",".join([*(f"{name}=%r" for name in self.floats), *(f"{name}=%di" for name in self.ints)])
 
     @cached_property
     def _key(self) -> Callable[..., str]:

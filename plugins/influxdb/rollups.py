@@ -41,22 +41,21 @@ def rolled(parts: Sequence[Bar | Rollup]) -> Rollup | None:
         return None
     return Rollup(
         open=parts[0].open,
-        high=max(part.high for part in parts),
-        low=min(part.low for part in parts),
+        high=max([part.high for part in parts]),
+        low=min([part.low for part in parts]),
         close=parts[-1].close,
-        volume=_sum(fsum, (part.volume for part in parts)),
-        quote_volume=_sum(fsum, (part.quote_volume for part in parts)),
-        taker_buy_volume=_sum(fsum, (part.taker_buy_volume for part in parts)),
-        trades=_sum(sum, (part.trades for part in parts)),
+        volume=_sum(fsum, [part.volume for part in parts]),
+        quote_volume=_sum(fsum, [part.quote_volume for part in parts]),
+        taker_buy_volume=_sum(fsum, [part.taker_buy_volume for part in parts]),
+        trades=_sum(sum, [part.trades for part in parts]),
         source=parts[-1].source,
         quality=parts[-1].quality,
-        minutes=sum(part.minutes if isinstance(part, Rollup) else 1 for part in parts),
+        minutes=sum([part.minutes if isinstance(part, Rollup) else 1 for part in parts]),
     )
 
 
-def _sum(add: Callable[[Any], Any], amounts: Iterable[Any]) -> Any:
-    known = list(amounts)
-    return None if None in known else add(known)
+def _sum(add: Callable[[Any], Any], amounts: Sequence[Any]) -> Any:
+    return None if None in amounts else add(amounts)
 
 
 class Rollups:

@@ -12,7 +12,7 @@ from plugins.influxdb.lines import lines, nanoseconds
 from plugins.influxdb.rollups import Rollups
 from plugins.influxdb.settings import InfluxSettings
 
-PIECE = 500
+PIECE = 2_000
 """Facts whose points are made while InfluxDB stores those of the piece before."""
 LIVE_LINES_HELD = 2_000
 """While InfluxDB is away: some hours of how the hub was doing meanwhile."""
