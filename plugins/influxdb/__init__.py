@@ -16,7 +16,7 @@ from hub import (
     TransientError,
     hookimpl,
 )
-from plugins.influxdb.database import connect
+from plugins.influxdb.connect import connect
 from plugins.influxdb.delivery import Delivery
 from plugins.influxdb.settings import InfluxSettings
 from plugins.influxdb.sinks import Facts, Health

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from hub import Forgotten, Hub, TransientError
 from plugins.influxdb.answers import PAUSE_S, BucketMissing, MayNot, PointsRefused, TooLarge
-from plugins.influxdb.database import Database, connect
+from plugins.influxdb.connect import connect
+from plugins.influxdb.database import Database
 from plugins.influxdb.destination import Destination
 from plugins.influxdb.set_aside import SetAside
 from plugins.influxdb.settings import InfluxSettings
