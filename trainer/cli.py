@@ -4,9 +4,10 @@ Imports stand inside the commands, so that `trainer --help` is there at once.
 """
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -134,7 +135,7 @@ def evaluate(
     else:
         run = Run.named(name)
         dataset = build_dataset(load(data), run.spec().window)
-        found, page = evaluate_run(run, dataset, first, last), run.folder / "report.html"
+        found, page = evaluate_run(run, dataset, first, last), run.report
         run.write("evaluation.json", found.table)
     write_text(page, report(dataset, found))
     print(json.dumps(found.table) if as_json else summary(found.table, page))
@@ -155,7 +156,46 @@ def export(
 
     run = Run.named(name)
     parity = convert(run, build_dataset(load(data), run.spec().window), SystemClock().now())
-    print(json.dumps(parity) if as_json else f"{run.model}  {parity['bytes']['int8']} bytes, {parity['bytes']['ratio']:.2f} of FP32")
+    if as_json:
+        print(json.dumps(parity))
+    else:
+        _say_export(run.model, parity)
+
+
+@app.command()
+def pipeline(
+    data: Data,
+    run: Annotated[str, typer.Option(metavar="NAME", help="The run, kept in runs/NAME; again, and it goes on where it was.")],
+    spec: Annotated[Path | None, typer.Option(metavar="FILE", help="runs/x.toml; otherwise the shipped default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A rehearsal in a few minutes; its model is not worth trusting.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """All of it: train, evaluate, export; the report with plots and the model file are in runs/NAME."""
+    from hub.clock import SystemClock
+    from trainer.bar import progress_bar
+    from trainer.dataset import build_dataset
+    from trainer.pipeline import pipeline as whole
+    from trainer.pipeline import rehearsal
+    from trainer.report import summary
+    from trainer.run import Run
+    from trainer.series import load
+    from trainer.spec import RUNS, load_spec
+
+    chosen = load_spec(spec or RUNS / "default.toml")
+    chosen = rehearsal(chosen) if quick else chosen
+    target = Run.named(run)
+    with progress_bar() as tell:
+        table, parity = whole(target, chosen, build_dataset(load(data), chosen.window), device, tell, SystemClock().now())
+    if as_json:
+        print(json.dumps({"evaluation": table, "export": parity}))
+    else:
+        print(summary(table, target.report))
+        _say_export(target.model, parity)
+
+
+def _say_export(file: Path, parity: Mapping[str, Any]) -> None:
+    print(f"model: {file}  {parity['bytes']['int8']} bytes, {parity['bytes']['ratio']:.2f} of FP32; INT8 is {parity['chosen']}")
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def evaluate_run(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Ev
     newer = _between(data, data.on_grid(np.arange(len(data)), spec.every), max(first, _ms(run.facts()["trained_until"])), last)
     if len(newer):
         return _judged(run.name, network(load_model(run)), data, newer, _before(data, spec, run.facts()["trained_until"]))
-    return _walked(run, spec, data, first, last)
+    return evaluate_walk(run, data, first, last)
 
 
 def evaluate_file(file: Path, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
@@ -73,7 +73,9 @@ def _judged(name: str, ask: Ask, data: Dataset, chosen: Index, train: Index) -> 
     return Evaluation(judge(data, said, baselines, _widths(usual, len(chosen)), name), said, baselines, tuple(notes))
 
 
-def _walked(run: Run, spec: Spec, data: Dataset, first: int, last: int) -> Evaluation:
+def evaluate_walk(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
+    """The walk-forward of a run, on the data that it was trained on: each stretch by the model that knew only what came before."""
+    spec = run.spec()
     parts: list[tuple[Forecasts, dict[str, Forecasts], np.ndarray[Any, np.dtype[np.float64]]]] = []
     for number, split in enumerate(folds(data, spec), 1):
         said = run.load_forecasts(f"fold-{number}.npz", data)
@@ -89,8 +91,11 @@ def _walked(run: Run, spec: Spec, data: Dataset, first: int, last: int) -> Evalu
     said = joined([part[0] for part in parts])
     names = set.intersection(*(set(part[1]) for part in parts))
     baselines = {name: joined([part[1][name] for part in parts]) for name in parts[0][1] if name in names}
-    notes = (f"walk-forward: {len(parts)} stretches, each by a model trained on what came before it",)
-    return Evaluation(judge(data, said, baselines, np.concatenate([part[2] for part in parts]), run.name), said, baselines, notes)
+    notes = [f"walk-forward: {len(parts)} stretches, each by a model trained on what came before it"]
+    if spec.quick:
+        notes.append("a quick rehearsal: few windows, one pass over them; not to be trusted")
+    table = judge(data, said, baselines, np.concatenate([part[2] for part in parts]), run.name) | {"quick": spec.quick}
+    return Evaluation(table, said, baselines, tuple(notes))
 
 
 def _widths(usual: Usual, rows: int) -> np.ndarray[Any, np.dtype[np.float64]]:

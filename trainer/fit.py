@@ -72,7 +72,10 @@ class Fit:
         return self.steps_an_epoch * self.spec.epochs
 
     def run(self, tell: Callable[[Progress, float], None] = lambda _progress, _loss: None) -> Forecaster:
-        """Train to the end, or from the checkpoint on; returns the model with its best averaged weights. `tell` hears of every step."""
+        """Train to the end, or from the checkpoint on; `tell` hears of every step.
+
+        Returns the model with its averaged weights: the last ones, or with `patience` the best ones.
+        """
         self._resume()
         if self.spec.precision != "auto":
             self.precision = self.spec.precision
@@ -81,32 +84,31 @@ class Fit:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         every = max(1, self.steps_an_epoch // self.spec.validations)
         total, counted = 0.0, 0
-        for batch, weight in self._batches():
-            value = self._step(batch, weight)
+        for batch in self._batches():
+            value = self._step(batch)
             total, counted = total + value, counted + 1
             tell(self.progress, value)
             if self.progress.step % every == 0 or self.progress.step == self.steps:
                 self._validate(total / counted)
                 total, counted = 0.0, 0
-                if self.progress.since_best >= self.spec.patience * self.spec.validations:
+                if self.spec.patience and self.progress.since_best >= self.spec.patience * self.spec.validations:
                     break
-        self.model.load_state_dict(self._best)
+        self.model.load_state_dict(self._best if self.spec.patience else self._averaged)
         return self.model.eval()
 
-    def _batches(self) -> Iterator[tuple[Index, Tensor]]:
-        """What is left of the run, in an order that depends on the seed and the epoch alone."""
+    def _batches(self) -> Iterator[Index]:
+        """Places in `train` of what is left of the run, in an order that depends on the seed and the epoch alone."""
         size = self.spec.batch
         while self.progress.step < self.steps:
             epoch, done = divmod(self.progress.step, self.steps_an_epoch)
             order = np.random.default_rng((self.spec.seed, epoch)).permutation(len(self._train))[self._rank :: self._world]
             for number in range(done, self.steps_an_epoch):
-                chosen = np.sort(order[number * size : (number + 1) * size])
-                yield self._train[chosen], torch.from_numpy(self._weights[chosen])
+                yield np.sort(order[number * size : (number + 1) * size])
 
-    def _step(self, ends: Index, weight: Tensor) -> float:
+    def _step(self, chosen: Index) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self.spec.learning_rate * self._schedule(self.progress.step)
-        value = self._forward(ends, weight, self.precision)
+        value = self._forward(chosen, self.precision)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
@@ -117,17 +119,19 @@ class Fit:
         self.progress.step += 1
         return float(value.detach())
 
-    def _forward(self, ends: Index, weight: Tensor, precision: Precision) -> Tensor:
+    def _forward(self, chosen: Index, precision: Precision) -> Tensor:
+        ends = self._train[chosen]
         rows = torch.from_numpy(self._data.rows(ends)).to(self.device)
         labels = torch.from_numpy(self._data.labels(ends)).to(self.device).clamp(-8.0, 8.0)
         with autocast(self.device, precision):
             raw = self._trained(rows)
-        return loss(tuple(part.float() for part in raw), labels, weight.to(self.device))
+        weight = torch.from_numpy(self._weights[chosen]).to(self.device)
+        logit, middle, low, high = raw
+        return loss((logit.float(), middle.float(), low.float(), high.float()), labels, weight)
 
     def _try(self, precision: Precision) -> None:
         """A step that changes nothing, to see how long one takes."""
-        ends = self._train[: self.spec.batch]
-        self._forward(ends, torch.ones(len(ends)), precision).backward()  # type: ignore[no-untyped-call]
+        self._forward(np.arange(min(self.spec.batch, len(self._train))), precision).backward()  # type: ignore[no-untyped-call]
         self._optimizer.zero_grad(set_to_none=True)
 
     def _schedule(self, step: int) -> float:
@@ -198,14 +202,14 @@ class Fit:
 
 
 class _Raw(nn.Module):
-    """The model's `raw` as a module, so that several GPUs can share it."""
+    """The model's `voices` as a module, so that several GPUs can share it."""
 
     def __init__(self, model: Forecaster) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return self.model.raw(rows)
+        return self.model.voices(rows)
 
 
 def _recency(times: Index, half_life_days: float | None) -> np.ndarray[Any, np.dtype[np.float32]]:

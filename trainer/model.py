@@ -16,8 +16,11 @@ HEADS = 4
 """For each horizon: logit of P(up), median, and how far below and above it the interval reaches."""
 SQUASH = 3.0
 """Scaled features are bent to lie within this many standard deviations, so that one wild minute cannot shout."""
-_VOLATILITY = FEATURES.index("volatility_60")
-_USUAL = 5e-4  # what `volatility_60` is the logarithm beside
+WILDNESS = FEATURES.index("volatility_60")
+"""The logarithm of the hour's volatility beside USUAL_VOLATILITY."""
+USUAL_VOLATILITY = 5e-4
+MOST_WILDNESS = 2.0
+"""Beyond it, what calibration learnt of calm and wild hours is not extrapolated."""
 
 
 class Scaling(nn.Module):
@@ -120,56 +123,80 @@ class Calibration(nn.Module):
     shrink: Tensor
     below: Tensor
     above: Tensor
+    """[2, horizons]: logarithm of what each side of the interval is stretched by, and how that grows with the hour's wildness."""
 
     def __init__(self) -> None:
         super().__init__()
-        ones, zeros = torch.ones(len(HORIZONS)), torch.zeros(len(HORIZONS))
-        for name, start in (("slope", ones), ("bias", zeros), ("shrink", ones), ("below", ones), ("above", ones)):
+        ones, zeros, lines = torch.ones(len(HORIZONS)), torch.zeros(len(HORIZONS)), torch.zeros(2, len(HORIZONS))
+        for name, start in (("slope", ones), ("bias", zeros), ("shrink", ones), ("below", lines), ("above", lines)):
             self.register_buffer(name, start.clone())
 
 
+Raw = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Logit of P(up), median, low and high, each [..., horizons]; quantiles in units of volatility."""
+
+
+def _raw(heads: Tensor) -> Raw:
+    logit, middle, below, above = (heads[..., place : place + len(HORIZONS)] for place in range(0, HEADS * len(HORIZONS), len(HORIZONS)))
+    return logit, middle, middle - nn.functional.softplus(below), middle + nn.functional.softplus(above)
+
+
 class Forecaster(nn.Module):
-    """Scaling, a network, calibration. `raw` is what is trained; `forward` is what is shipped."""
+    """Scaling, networks that differ by chance alone, calibration.
+
+    `voices` is what is trained, `raw` their mean, which errs less than any of them; `forward` is what is shipped.
+    """
+
+    root_of_time: Tensor
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
         self.scaling = Scaling()
-        self.network = PatchTransformer(spec) if spec.kind == "patch" else SeedTransformer(spec)
+        kind = PatchTransformer if spec.kind == "patch" else SeedTransformer
+        self.networks = nn.ModuleList(kind(spec) for _ in range(spec.voices))
         self.calibration = Calibration()
+        self.register_buffer("root_of_time", torch.tensor(HORIZONS).sqrt(), persistent=False)
 
-    def raw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """[batch, window, features] to logit of P(up), median, low and high, each [batch, horizons]; quantiles in units of volatility."""
-        heads = self.network(self.scaling(rows)).reshape(-1, HEADS, len(HORIZONS))
-        middle = heads[:, 1]
-        below, above = nn.functional.softplus(heads[:, 2]), nn.functional.softplus(heads[:, 3])
-        return heads[:, 0], middle, middle - below, middle + above
+    def voices(self, rows: Tensor) -> Raw:
+        """What each network says, [voices, batch, horizons]."""
+        return _raw(self._heads(rows))
+
+    def raw(self, rows: Tensor) -> Raw:
+        """[batch, window, features] to what the voices say on average, each [batch, horizons]."""
+        return _raw(self._heads(rows).mean(dim=0))
+
+    def _heads(self, rows: Tensor) -> Tensor:
+        scaled = self.scaling(rows)
+        return torch.stack([network(scaled) for network in self.networks])
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """[batch, window, features] to expected log return, low, high, P(up), each [batch, horizons]."""
         logit, middle, low, high = self.raw(rows)
-        fit = self.calibration
-        unit = (_USUAL * torch.exp(rows[:, -1, _VOLATILITY]))[:, None] * torch.sqrt(torch.tensor(HORIZONS, dtype=rows.dtype))
+        fit, volatility = self.calibration, rows[:, -1:, WILDNESS]
+        unit = USUAL_VOLATILITY * torch.exp(volatility) * self.root_of_time
+        wild = volatility.clamp(-MOST_WILDNESS, MOST_WILDNESS)
         expected = middle * fit.shrink
         return (
             expected * unit,
-            (expected - (middle - low) * fit.below) * unit,
-            (expected + (high - middle) * fit.above) * unit,
+            (expected - (middle - low) * torch.exp(fit.below[0] + fit.below[1] * wild)) * unit,
+            (expected + (high - middle) * torch.exp(fit.above[0] + fit.above[1] * wild)) * unit,
             torch.sigmoid(logit * fit.slope + fit.bias),
         )
 
 
-def loss(raw: tuple[Tensor, Tensor, Tensor, Tensor], labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy of up/down plus the pinball loss of the three quantiles, means over the batch.
+def loss(raw: Raw, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of up/down plus the pinball loss of the three quantiles, means over the batch, and over voices where there are some.
 
     `labels` [batch, horizons] in units of volatility; an outcome of exactly 0 is neither up nor down. `weight` [batch].
     """
     logit, *quantiles = raw
     moved = (labels != 0).to(labels.dtype)
-    entropy = nn.functional.binary_cross_entropy_with_logits(logit, (labels > 0).to(labels.dtype), reduction="none") * moved
+    target = (labels > 0).to(labels.dtype).expand_as(logit)
+    entropy = nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none") * moved
     pinball = torch.zeros_like(entropy)
     for level, quantile in zip((MIDDLE, LOW, HIGH), quantiles, strict=True):
         miss = labels - quantile
         pinball = pinball + torch.maximum(level * miss, (level - 1.0) * miss)
-    each = (2.0 * entropy + pinball / 3.0).mean(dim=1)
-    return each.mean() if weight is None else (each * weight).sum() / weight.sum()
+    each = (2.0 * entropy + pinball / 3.0).mean(dim=-1)
+    return each.mean() if weight is None else (each * weight).mean() / weight.mean()

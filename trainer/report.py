@@ -33,6 +33,7 @@ def report(data: Dataset, evaluation: Evaluation) -> str:
     table = evaluation.table
     parts = [f"<h1>{html.escape(table['run'])}</h1><p>{table['from']} to {table['to']}, out of sample.</p>", verdict(table)]
     parts += [f"<p>{html.escape(note)}</p>" for note in evaluation.notes]
+    parts += [_regimes(table)]
     for symbol, horizons in table["symbols"].items():
         parts.append(f"<h2>{html.escape('both symbols' if symbol == POOLED else symbol)}</h2>")
         parts += [_rows(f"{horizon} minutes", entry) for horizon, entry in horizons.items()]
@@ -87,6 +88,16 @@ def _rows(title: str, entry: Mapping[str, Any]) -> str:
     low, high = entry["auc_ci"]
     interval = f"AUC 95 % interval {low:.3f} to {high:.3f}; pinball skill {entry['pinball_skill']:+.1%}"
     return f"<h3>{title}</h3><table><tr><th>{head}{body}</table><p>{interval}</p>"
+
+
+def _regimes(table: Mapping[str, Any]) -> str:
+    """Whether the interval holds what it promises in calm and in wild hours."""
+    lines = [
+        f"<tr><td>{horizon} minutes, {regime}<td>{found['n']}<td>{found['coverage80']:.3f}<td>{found['auc']:.4f}"
+        for horizon, entry in table["symbols"][POOLED].items()
+        for regime, found in entry["regimes"].items()
+    ]
+    return f"<h2>Calm and wild hours</h2><table><tr><th><th>n<th>coverage80<th>auc{''.join(lines)}</table>"
 
 
 def _number(value: Any) -> str:

@@ -41,6 +41,11 @@ class Run:
         return self.folder / "model.onnx"
 
     @property
+    def report(self) -> Path:
+        """What a person reads of it."""
+        return self.folder / "report.html"
+
+    @property
     def exists(self) -> bool:
         return (self.folder / "run.json").exists()
 

@@ -28,6 +28,8 @@ class Spec(BaseModel):
     heads: Positive = 4
     layers: Positive = 2
     feed_forward: Positive = 128
+    voices: Positive = 1
+    """Networks that are trained side by side, from other beginnings, and averaged in the graph."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     every: Positive = 5
     """Minutes between forecasts; test windows end on this grid."""
@@ -41,8 +43,9 @@ class Spec(BaseModel):
     """Steps until the learning rate is at its height; from there it falls on a cosine."""
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.998
     """The shipped weights are a running mean of the trained ones, with this memory a step."""
-    patience: Positive = 2
-    """Validations without progress after which a run stops early."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Epochs without progress on the validation stretch after which a run stops early, and takes its best; 0: it runs to its end, since
+    one stretch is a bad selector."""
     validations: Positive = 2
     """How often an epoch looks at the validation stretch."""
     folds: Positive = 3
@@ -51,6 +54,8 @@ class Spec(BaseModel):
     """Share of all windows, the newest, that the walk-forward is judged on."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: what is quickest on this machine, found out by trying."""
+    quick: bool = False
+    """A rehearsal of the way, whose model is not worth trusting."""
     recency: Annotated[float, Field(gt=0)] | None = None
     """Half-life in days of a training window's weight; none: all count alike."""
     seed: int = 1

@@ -23,6 +23,8 @@ from trainer.splits import Split, walk_forward
 EMBARGO = 1440
 """Minutes left out between the parts of a split."""
 FEWEST_TRAINING_WINDOWS = 2_000
+FINAL_VALIDATION = 1 / 3
+"""How long the final model's validation is beside that of a fold: what is newest teaches most."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def folds(data: Dataset, spec: Spec) -> list[Split]:
 
 
 def final_split(data: Dataset, spec: Spec) -> Split:
-    """All there is: the newest part for validation, nothing for a test."""
+    """All there is: a little of the newest for calibration, nothing for a test."""
     dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
-    span = max(1, round(len(np.unique(data.open_time)) * spec.tested / spec.folds))
+    span = max(1, round(len(np.unique(data.open_time)) * spec.tested / spec.folds * FINAL_VALIDATION))
     [split] = walk_forward(data.open_time[dense], 1, span, EMBARGO, max(HORIZONS), window=spec.window)
     return Split(dense[np.concatenate([split.train, split.validation])], data.on_grid(dense[split.test], spec.every), np.empty(0, np.intp))
 
@@ -141,6 +143,7 @@ def _facts(run: Run, spec: Spec, data: Dataset, last: Split) -> dict[str, Any]:
         "trained_from": _iso(int(data.open_time[last.train].min())),
         "trained_until": _iso(int(seen) + 31 * MINUTE_MS),
         "windows": len(last.train),
+        "quick": spec.quick,
         "feature_hash": FEATURE_HASH,
     }
 

@@ -43,7 +43,7 @@ def test_every_minute_of_the_window_is_seen(model: Forecaster) -> None:
 def test_the_order_of_the_minutes_matters(model: Forecaster) -> None:
     """The position is added to the projected row; without it the window would be a bag of minutes."""
     with torch.no_grad():
-        torch.nn.init.normal_(model.network.position)
+        torch.nn.init.normal_(model.networks[0].position)
         rows = windows(1)
         turned = rows.clone()
         turned[:, :50] = turned[:, :50].flip(1)
