@@ -115,7 +115,7 @@ def train(
 
 @app.command()
 def evaluate(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, or a model file.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, a model file, or `starter`, which came with the hub.")],
     data: Data,
     start: Annotated[str | None, typer.Option("--from", help="First open time, such as 2025-05-20.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Up to, but not including.")] = None,
@@ -123,15 +123,15 @@ def evaluate(
 ) -> None:
     """Judge a model out of sample, beside the baselines; the report with plots goes beside the model."""
     from trainer.dataset import build_dataset
-    from trainer.evaluate import FAR, evaluate_file, evaluate_run, window_of
+    from trainer.evaluate import FAR, STARTER, evaluate_file, evaluate_run, starter, window_of
     from trainer.report import report, summary
     from trainer.run import Run, write_text
     from trainer.series import load
 
     first, last = time_given(start, 0), time_given(end, FAR)
-    if (file := Path(name)).suffix == ".onnx":
+    if (file := starter() if name == STARTER else Path(name)).suffix == ".onnx":
         dataset = build_dataset(load(data), window_of(file))
-        found, page = evaluate_file(file, dataset, first, last), file.with_suffix(".html")
+        found, page = evaluate_file(file, dataset, first, last), Path(f"{file.stem}.html") if name == STARTER else file.with_suffix(".html")
     else:
         run = Run.named(name)
         dataset = build_dataset(load(data), run.spec().window)

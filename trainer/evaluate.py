@@ -1,7 +1,9 @@
 """`trainer evaluate`: a run or a model file, judged out of sample beside the baselines, on windows that it has not learnt from."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,20 @@ import numpy as np
 
 from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, to_ms
+from hub.market.outcome import HORIZONS
 from trainer.baselines import Usual, usual_moves
 from trainer.dataset import Dataset, Index
 from trainer.export import shipped, told_by
 from trainer.forecasts import Ask, Forecasts, forecasts_of, joined, network
 from trainer.run import Run
 from trainer.spec import Spec
-from trainer.table import Table, baselines_for, judge
-from trainer.train import folds, load_model
+from trainer.table import FEWEST_WINDOWS, Table, baselines_for, judge
+from trainer.train import EMBARGO, folds, load_model
 
 FAR = 2**53
+STARTER = "starter"
+Seen = Mapping[str, Sequence[Sequence[str]]]
+"""By symbol, the stretches of time that a model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +38,40 @@ class Evaluation:
 
 
 def evaluate_run(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
-    """Windows that open in [first, last) ms: those after the run's own data by its final model; where there are none, the walk-forward."""
-    spec = run.spec()
-    newer = _between(data, data.on_grid(np.arange(len(data)), spec.every), max(first, _ms(run.facts()["trained_until"])), last)
-    if len(newer):
-        return _judged(run.name, network(load_model(run)), data, newer, _before(data, spec, run.facts()["trained_until"]))
+    """Windows that open in [first, last) ms: those that its final model has not seen; where there are none, its walk-forward."""
+    spec, seen = run.spec(), run.facts()["trained_on"]
+    unseen = _between(data, _unseen(data, data.on_grid(np.arange(len(data)), spec.every), seen), first, last)
+    if len(unseen):
+        return _judged(run.name, network(load_model(run)), data, unseen, seen)
     return evaluate_walk(run, data, first, last)
 
 
 def evaluate_file(file: Path, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
-    """A model file, one window at a time as the hub asks it, on minutes after the data it was trained on."""
+    """A model file, one window at a time as the hub asks it, on minutes that it was not trained on."""
     content = _content(file)
-    told = told_by(content)
-    since = _ms(told["trained_until"])
-    chosen = _between(data, data.on_grid(np.arange(len(data)), 5), max(first, since), last)
+    told = _told(file, content)
+    seen = told.get("trained_on") or {"all": [[told["trained_from"], told["trained_until"]]]}
+    chosen = _between(data, _unseen(data, data.on_grid(np.arange(len(data)), Spec(kind="patch").every), seen), first, last)
     if not len(chosen):
-        raise HubError(f"{file}: was trained until {told['trained_until']}, and the data ends before; fetch or ingest newer bars")
-    return _judged(str(told["name"]), shipped(content), data, chosen, _before(data, Spec(kind="patch"), told["trained_until"]))
+        raise HubError(f"{file}: was trained until {told['trained_until']}, and has seen all of this; fetch or ingest other bars")
+    return _judged(str(told["name"]), shipped(content), data, chosen, seen)
+
+
+def starter() -> Path:
+    """The model that comes with the hub."""
+    return Path(str(files("plugins") / "inference" / "starter.onnx"))
 
 
 def window_of(file: Path) -> int:
     """How many minutes a model file sees."""
-    return int(told_by(_content(file))["window"])
+    return int(_told(file, _content(file))["window"])
+
+
+def _told(file: Path, content: bytes) -> dict[str, Any]:
+    try:
+        return told_by(content)
+    except ValueError as error:
+        raise HubError(f"{file}: {error}; `trainer export` makes one") from error
 
 
 def _content(file: Path) -> bytes:
@@ -63,14 +81,18 @@ def _content(file: Path) -> bytes:
         raise HubError(f"{file}: cannot be read: {error.strerror}") from error
 
 
-def _judged(name: str, ask: Ask, data: Dataset, chosen: Index, train: Index) -> Evaluation:
+def _judged(name: str, ask: Ask, data: Dataset, chosen: Index, seen: Seen) -> Evaluation:
+    """On windows that the model has not seen; the learnt baselines learn from those that it has, where they are here."""
     said = forecasts_of(ask, data, chosen)
+    dense = data.on_grid(np.arange(len(data)), Spec(kind="patch").every, Spec(kind="patch").dense)
+    train = dense[_near(data, dense, seen, 0)]
+    enough = len(train) >= FEWEST_WINDOWS
     notes = (
-        [] if len(train) else ["no older data here: the learnt baselines are left out, and the usual interval is that of this very stretch"]
+        () if enough else ("what it was trained on is not here: no learnt baselines, and the usual interval is that of this very stretch",)
     )
-    usual = usual_moves(data, train if len(train) else chosen)
+    usual = usual_moves(data, train if enough else chosen)
     baselines = baselines_for(data, train, chosen, usual)
-    return Evaluation(judge(data, said, baselines, _widths(usual, len(chosen)), name), said, baselines, tuple(notes))
+    return Evaluation(judge(data, said, baselines, _widths(usual, len(chosen)), name), said, baselines, notes)
 
 
 def evaluate_walk(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
@@ -93,7 +115,7 @@ def evaluate_walk(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> E
     baselines = {name: joined([part[1][name] for part in parts]) for name in parts[0][1] if name in names}
     notes = [f"walk-forward: {len(parts)} stretches, each by a model trained on what came before it"]
     if spec.quick:
-        notes.append("a quick rehearsal: few windows, one pass over them; not to be trusted")
+        notes.append("a quick rehearsal: few windows, one pass over them; this model is not worth trusting")
     table = judge(data, said, baselines, np.concatenate([part[2] for part in parts]), run.name) | {"quick": spec.quick}
     return Evaluation(table, said, baselines, tuple(notes))
 
@@ -108,9 +130,18 @@ def _between(data: Dataset, chosen: Index, first: int, last: int) -> Index:
     return chosen[(times >= first) & (times < last)]
 
 
-def _before(data: Dataset, spec: Spec, until: str) -> Index:
-    dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
-    return dense[data.open_time[dense] < _ms(until) - spec.window * MINUTE_MS]
+def _unseen(data: Dataset, chosen: Index, seen: Seen) -> Index:
+    """Those at least an embargo away from all that a model has seen."""
+    far: Index = chosen[~_near(data, chosen, seen, (EMBARGO + max(HORIZONS)) * MINUTE_MS)]
+    return far
+
+
+def _near(data: Dataset, chosen: Index, seen: Seen, margin: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which windows close no more than `margin` ms outside what has been seen, of whichever symbol: what moves one moves the other."""
+    times, near = data.open_time[chosen], np.zeros(len(chosen), bool)
+    for begun, ended in (stretch for stretches in seen.values() for stretch in stretches):
+        near |= (times >= _ms(begun) - margin) & (times <= _ms(ended) + margin)
+    return near
 
 
 def _ms(text: str) -> int:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from hub.errors import CheckFailed
@@ -46,12 +48,13 @@ def export(run: Run, data: Dataset, now: datetime) -> dict[str, Any]:
     split = final_split(data, model.spec)
     ends = split.validation[:: max(1, len(split.validation) // PARITY_WINDOWS)]
     torch.set_num_threads(1)
-    fp32 = to_onnx(model)
+    graph = to_onnx(model)
+    fp32 = anonymous(graph)
     eager = forecasts_of(network(model), data, ends)
     known = data.rows(split.train[:: max(1, len(split.train) // CALIBRATION_WINDOWS)])
     tried: dict[str, Any] = {}
     best, content = "", b""
-    for name, candidate in variants(fp32, known, run.folder / "export"):
+    for name, candidate in variants(graph, known, run.folder / "export"):
         tried[name] = parity(model, eager, fp32, candidate, data)
         if not best or _rank(tried[name]) < _rank(tried[best]):
             best, content = name, candidate
@@ -78,22 +81,25 @@ def _scores(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_onnx(model: Forecaster) -> bytes:
-    """The graph in FP32: `features` [batch, window, features] in, OUTPUTS [batch, horizons] out; nothing of this machine in it."""
+    """The graph in FP32: `features` [batch, window, features] in, OUTPUTS [batch, horizons] out."""
     example = torch.zeros(2, model.spec.window, len(FEATURES))
     stream = io.BytesIO()
-    torch.onnx.export(
-        model.eval(),
-        (example,),
-        stream,  # type: ignore[arg-type]
-        input_names=["features"],
-        output_names=list(OUTPUTS),
-        dynamic_axes={name: {0: "batch"} for name in ("features", *OUTPUTS)},
-        opset_version=OPSET,
-        do_constant_folding=True,
-        dynamo=False,
-    )
-    content: bytes = anonymous(onnx.load_from_string(stream.getvalue())).SerializeToString()
-    return content
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # the newer exporter needs one library more, and writes stack traces into the file
+        torch.onnx.export(
+            model.eval(),
+            (example,),
+            stream,  # type: ignore[arg-type]
+            input_names=["features"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in ("features", *OUTPUTS)},
+            opset_version=OPSET,
+            do_constant_folding=True,
+            dynamo=False,
+        )
+    return stream.getvalue()
 
 
 def describe(graph: bytes, facts: Mapping[str, Any], scores: Mapping[str, Any], created_at: datetime, version: str) -> bytes:
@@ -109,6 +115,7 @@ def describe(graph: bytes, facts: Mapping[str, Any], scores: Mapping[str, Any], 
         "scaling": "inside the graph",
         "trained_from": facts["trained_from"],
         "trained_until": facts["trained_until"],
+        "trained_on": facts["trained_on"],
         "scores": scores,
         "created_at": created_at.isoformat().replace("+00:00", "Z"),
     }
@@ -121,7 +128,11 @@ def describe(graph: bytes, facts: Mapping[str, Any], scores: Mapping[str, Any], 
 
 def told_by(content: bytes) -> dict[str, Any]:
     """What a model file says of itself. ValueError where it says nothing."""
-    for entry in onnx.load_from_string(content).metadata_props:
+    try:
+        model = onnx.load_from_string(content)
+    except DecodeError as error:
+        raise ValueError("no ONNX file, or a damaged one") from error
+    for entry in model.metadata_props:
         if entry.key == METADATA:
             told: dict[str, Any] = json.loads(entry.value)
             return told

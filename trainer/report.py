@@ -74,6 +74,7 @@ def summary(table: Mapping[str, Any], page: Any) -> str:
     return "\n".join(
         [
             *lines,
+            *(["", "A quick rehearsal: this model is not worth trusting."] if table.get("quick") else []),
             "",
             html.unescape(verdict(table)).replace("<p>", "").replace("</p>", "").replace("<b>", "").replace("</b>", ""),
             f"report: {page}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,21 @@ def _facts(run: Run, spec: Spec, data: Dataset, last: Split) -> dict[str, Any]:
         "symbols": list(data.symbols),
         "trained_from": _iso(int(data.open_time[last.train].min())),
         "trained_until": _iso(int(seen) + 31 * MINUTE_MS),
+        "trained_on": seen_by(data, np.concatenate([last.train, last.validation])),
         "windows": len(last.train),
         "quick": spec.quick,
         "feature_hash": FEATURE_HASH,
     }
+
+
+def seen_by(data: Dataset, ends: Index) -> dict[str, list[list[str]]]:
+    """By symbol, from when to when these windows close, day-long holes left out: what a model has seen, and must not be judged on."""
+    found = {}
+    for number, symbol in enumerate(data.symbols):
+        times = np.sort(data.open_time[ends[data.symbol[ends] == number]])
+        edges = [0, *(np.flatnonzero(np.diff(times) > EMBARGO * MINUTE_MS) + 1), len(times)]
+        found[symbol] = [[_iso(int(times[first])), _iso(int(times[end - 1]))] for first, end in pairwise(edges) if end > first]
+    return found
 
 
 def _iso(ms: int) -> str:

@@ -8,20 +8,27 @@ import torch
 
 from tests.trainer.toy import SMALL, market
 from trainer.calibrate import calibrate
+from trainer.dataset import Dataset
 from trainer.fit import Fit, Progress, read_whole, write_whole
 from trainer.forecasts import forecasts_of, network
 from trainer.metrics import auc, coverage
+from trainer.spec import RUNS, Spec, load_spec
 from trainer.train import folds
+
+DEFAULT = load_spec(RUNS / "default.toml").model_copy(
+    update={"batch": 256, "epochs": 1, "warm_up": 5, "averaging": 0.9, "precision": "fp32"}
+)
 
 
 class Killed(Exception):
     """The light went out."""
 
 
-def fitted(folder: Path, pull: float) -> tuple[float, float]:
+def fitted(folder: Path, pull: float, spec: Spec = SMALL, *, shuffled: bool = False) -> tuple[float, float]:
     data = market(pull=pull)
-    split = folds(data, SMALL)[-1]
-    model = Fit(SMALL, data, split.train, split.validation, folder, device="cpu").run()
+    split = folds(data, spec)[-1]
+    learnt = shuffle(data) if shuffled else data
+    model = Fit(spec, learnt, split.train, split.validation, folder, device="cpu").run()
     calibrate(model, data, split.validation)
     said = forecasts_of(network(model), data, split.test)
     outcome = data.outcome[split.test, 0]
@@ -41,6 +48,21 @@ def test_a_fair_coin_is_not(tmp_path: Path) -> None:
     """What scores here would be a leak."""
     skill, _ = fitted(tmp_path, 0.0)
     assert 0.44 < skill < 0.56
+
+
+def shuffle(data: Dataset) -> Dataset:
+    """Every window with the outcome of another."""
+    order = np.random.default_rng(9).permutation(len(data))
+    return Dataset(data.symbols, data.windows, data.outcome[order], data.volatility, data.open_time, data.symbol)
+
+
+@pytest.mark.timeout(180)
+def test_the_shipped_spec_learns_from_outcomes_and_nothing_from_shuffled_ones(tmp_path: Path) -> None:
+    """The canary: whatever scores on outcomes of other windows has looked where it must not."""
+    skill, _ = fitted(tmp_path / "true", 0.15, DEFAULT)
+    canary, _ = fitted(tmp_path / "shuffled", 0.15, DEFAULT, shuffled=True)
+    assert skill > 0.6
+    assert 0.4 < canary < 0.6
 
 
 @pytest.mark.timeout(180)

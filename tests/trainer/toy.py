@@ -17,10 +17,13 @@ SMALL = Spec(
 SYMBOLS = ("BTC-USDT", "ETH-USDT")
 
 
-def stretch(symbol: str, minutes: int, *, pull: float = 0.0, seed: int = 1, first: int = to_ms(START)) -> Stretch:
-    """`pull`: the part of the last five minutes' move that is taken back in the next minutes; 0 is a fair coin."""
+def stretch(symbol: str, minutes: int, *, pull: float = 0.0, mood: float = 0.0, seed: int = 1, first: int = to_ms(START)) -> Stretch:
+    """`mood`: how far the logarithm of volatility swings, twice a day.
+
+    `pull`: the part of the last five minutes' move that is taken back in the next minutes; 0 is a fair coin."""
     chance = np.random.default_rng((seed, SYMBOLS.index(symbol)))
     moves = chance.normal(0.0, 5e-4, minutes)
+    moves *= np.exp(mood * np.sin(np.arange(minutes) * (2.0 * np.pi / 720.0)))
     logs = np.zeros(minutes)
     for at in range(6, minutes):
         logs[at] = logs[at - 1] + moves[at] - pull * (logs[at - 1] - logs[at - 6])
@@ -45,6 +48,6 @@ def stretch(symbol: str, minutes: int, *, pull: float = 0.0, seed: int = 1, firs
 
 
 @lru_cache(maxsize=4)
-def market(minutes: int = 16_000, pull: float = 0.15, symbols: Sequence[str] = SYMBOLS) -> Dataset:
+def market(minutes: int = 16_000, pull: float = 0.15, mood: float = 0.0, symbols: Sequence[str] = SYMBOLS) -> Dataset:
     """Both symbols over the same minutes."""
-    return build_dataset({symbol: [stretch(symbol, minutes, pull=pull)] for symbol in symbols}, SMALL.window)
+    return build_dataset({symbol: [stretch(symbol, minutes, pull=pull, mood=mood)] for symbol in symbols}, SMALL.window)
