@@ -131,12 +131,15 @@ class Calibration(nn.Module):
 class Forecaster(nn.Module):
     """Scaling, a network, calibration. `raw` is what is trained; `forward` is what is shipped."""
 
+    spread: Tensor
+
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
         self.scaling = Scaling()
         self.network = PatchTransformer(spec) if spec.kind == "patch" else SeedTransformer(spec)
         self.calibration = Calibration()
+        self.register_buffer("spread", torch.tensor(HORIZONS, dtype=torch.float32).sqrt())
 
     def raw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """[batch, window, features] to logit of P(up), median, low and high, each [batch, horizons]; quantiles in units of volatility."""
@@ -149,7 +152,7 @@ class Forecaster(nn.Module):
         """[batch, window, features] to expected log return, low, high, P(up), each [batch, horizons]."""
         logit, middle, low, high = self.raw(rows)
         fit = self.calibration
-        unit = (_USUAL * torch.exp(rows[:, -1, _VOLATILITY]))[:, None] * torch.sqrt(torch.tensor(HORIZONS, dtype=rows.dtype))
+        unit = (_USUAL * torch.exp(rows[:, -1, _VOLATILITY]))[:, None] * self.spread
         expected = middle * fit.shrink
         return (
             expected * unit,

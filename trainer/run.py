@@ -55,6 +55,11 @@ class Run:
             raise HubError(f"{self.folder}: no finished run; `trainer train --run {self.name}` makes it")
         return found
 
+    @property
+    def data(self) -> Path:
+        """Where the bars are that it was trained on."""
+        return Path(self.facts()["data"])
+
     def read(self, file: str) -> dict[str, Any] | None:
         """One of its JSON files, None where it is not there. HubError where it is damaged."""
         path = self.folder / file

@@ -69,6 +69,12 @@ def load_spec(path: Path) -> Spec:
         raise SettingsError([f"{path}: {'.'.join(map(str, where))}: {text}" for where, text in explain(error, Spec)]) from error
 
 
+def chosen(file: Path | None, epochs: int | None = None) -> Spec:
+    """The spec in a file, or the shipped default; `epochs` instead of its own."""
+    spec = load_spec(file or RUNS / "default.toml")
+    return spec if epochs is None else spec.model_copy(update={"epochs": epochs})
+
+
 def shipped() -> list[str]:
     """Names of the specs that come with the trainer."""
     return sorted(file.stem for file in RUNS.glob("*.toml"))

@@ -45,8 +45,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in (
         ("ingest", ".", "--data", "bars"),
         ("train", "--data", "bars", "--run", "toy", "--spec", "small.toml"),
-        ("evaluate", "toy", "--data", "bars"),
-        ("export", "toy", "--data", "bars"),
+        ("evaluate", "toy"),
+        ("export", "toy"),
     ):
         answer = trainer(folder, *words)
         assert answer.returncode == 0, (words, answer.stderr[-2000:])
