@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -76,17 +77,18 @@ def to_onnx(model: Forecaster) -> bytes:
     """The graph in FP32: `features` [batch, window, features] in, OUTPUTS [batch, horizons] out; nothing of this machine in it."""
     example = torch.zeros(2, model.spec.window, len(FEATURES))
     stream = io.BytesIO()
-    torch.onnx.export(
-        model.eval(),
-        (example,),
-        stream,  # type: ignore[arg-type]
-        input_names=["features"],
-        output_names=list(OUTPUTS),
-        dynamic_axes={name: {0: "batch"} for name in ("features", *OUTPUTS)},
-        opset_version=OPSET,
-        do_constant_folding=True,
-        dynamo=False,
-    )
+    with warnings.catch_warnings(action="ignore"):  # the older exporter: the newer one writes stack traces into the file
+        torch.onnx.export(
+            model.eval(),
+            (example,),
+            stream,  # type: ignore[arg-type]
+            input_names=["features"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in ("features", *OUTPUTS)},
+            opset_version=OPSET,
+            do_constant_folding=True,
+            dynamo=False,
+        )
     content: bytes = _anonymous(onnx.load_from_string(stream.getvalue())).SerializeToString()
     return content
 

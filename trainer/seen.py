@@ -11,14 +11,14 @@ from hub.market.interval import MINUTE_MS, from_ms, to_ms
 from hub.market.outcome import HORIZONS
 
 Times = NDArray[np.int64]
-HOLE_MS = 1440 * MINUTE_MS
+HOLE_MS = 2 * 1440 * MINUTE_MS
 """Shorter holes count as seen: what came before and after them says too much."""
 AFTER_MS = max(HORIZONS) * MINUTE_MS
 """An outcome reaches this far beyond the window it belongs to."""
 
 
 def stretches_of(times: Times) -> list[tuple[str, str]]:
-    """First and last of the open times (ms, any order) of every stretch without a hole of a day, outcomes included, as RFC 3339."""
+    """First and last of the open times (ms, any order) of every stretch without a hole of two days, outcomes included, as RFC 3339."""
     every = np.unique(times)
     edges = np.flatnonzero(np.diff(every) >= HOLE_MS)
     first, last = every[np.concatenate([[0], edges + 1])], every[np.concatenate([edges, [len(every) - 1]])]

@@ -111,7 +111,7 @@ def test_a_model_file_is_judged_on_newer_bars_and_not_on_those_it_has_seen(home:
     model = str(home / "runs" / "toy" / "model.onnx")
     seen = trainer(home, "evaluate", model, "--data", "bars")
     assert seen.returncode == 1
-    assert "was trained until" in seen.stderr
+    assert "has seen all of this" in seen.stderr
     for symbol in SYMBOLS:
         bars = stretch(symbol, 4_000, pull=0.2, seed=2, first=int(stretch(symbol, 1).open_time[0]) + MINUTES * 60_000)
         columns = np.column_stack([bars.open_time, bars.open, bars.high, bars.low, bars.close, bars.volume])
