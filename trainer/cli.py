@@ -4,10 +4,9 @@ Imports stand inside the commands, so that `trainer --help` is there at once.
 """
 
 import json
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +20,10 @@ app = typer.Typer(name="trainer", no_args_is_help=True, add_completion=False, ri
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Where the trainer keeps its bars.")]
+KnownData = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Its bars, if not those that the run was trained on.")]
+NewRun = Annotated[str, typer.Option("--run", metavar="NAME", help="The run, kept in runs/NAME; again, and it goes on where it was.")]
+SpecFile = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="runs/x.toml; otherwise the shipped default.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 _chosen: dict[str, Path] = {}
 
 
@@ -93,109 +96,81 @@ def fetch(
 @app.command()
 def train(
     data: Data,
-    run: Annotated[str, typer.Option(metavar="NAME", help="The run, kept in runs/NAME; again, and it goes on where it was.")],
-    spec: Annotated[Path | None, typer.Option(metavar="FILE", help="runs/x.toml; otherwise the shipped default.")] = None,
+    run: NewRun,
+    spec: SpecFile = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the spec's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Walk forward over the newest stretches, then train on everything, with a progress bar."""
     from trainer.bar import progress_bar
     from trainer.dataset import build_dataset
     from trainer.run import Run
     from trainer.series import load
-    from trainer.spec import RUNS, load_spec
+    from trainer.spec import chosen
     from trainer.train import train as fit
 
-    chosen = load_spec(spec or RUNS / "default.toml")
-    if epochs is not None:
-        chosen = chosen.model_copy(update={"epochs": epochs})
+    wanted = chosen(spec, epochs)
     with progress_bar() as tell:
-        fit(Run.named(run), chosen, build_dataset(load(data), chosen.window), device=device, tell=tell)
+        fit(Run.named(run), wanted, build_dataset(load(data), wanted.window), data, device=device, tell=tell)
 
 
 @app.command()
 def evaluate(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, a model file, or `starter`, which came with the hub.")],
-    data: Data,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, a model file, or `starter`, the one that comes with the hub.")],
+    data: KnownData = None,
     start: Annotated[str | None, typer.Option("--from", help="First open time, such as 2025-05-20.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Up to, but not including.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge a model out of sample, beside the baselines; the report with plots goes beside the model."""
-    from trainer.dataset import build_dataset
-    from trainer.evaluate import FAR, STARTER, evaluate_file, evaluate_run, starter, window_of
-    from trainer.report import report, summary
-    from trainer.run import Run, write_text
-    from trainer.series import load
+    from trainer.evaluate import FAR
+    from trainer.report import reported, summary
 
-    first, last = time_given(start, 0), time_given(end, FAR)
-    if (file := starter() if name == STARTER else Path(name)).suffix == ".onnx":
-        dataset = build_dataset(load(data), window_of(file))
-        found, page = evaluate_file(file, dataset, first, last), Path(f"{file.stem}.html") if name == STARTER else file.with_suffix(".html")
-    else:
-        run = Run.named(name)
-        dataset = build_dataset(load(data), run.spec().window)
-        found, page = evaluate_run(run, dataset, first, last), run.report
-        run.write("evaluation.json", found.table)
-    write_text(page, report(dataset, found))
+    found, page = reported(name, data, time_given(start, 0), time_given(end, FAR))
     print(json.dumps(found.table) if as_json else summary(found.table, page))
 
 
 @app.command()
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A finished run.")],
-    data: Data,
+    data: KnownData = None,
     as_json: AsJson = False,
 ) -> None:
     """Make runs/NAME/model.onnx, INT8, and say what the conversion cost."""
     from hub.clock import SystemClock
     from trainer.dataset import build_dataset
     from trainer.export import export as convert
+    from trainer.export import told_of
     from trainer.run import Run
     from trainer.series import load
 
     run = Run.named(name)
-    parity = convert(run, build_dataset(load(data), run.spec().window), SystemClock().now())
-    if as_json:
-        print(json.dumps(parity))
-    else:
-        _say_export(run.model, parity)
+    parity = convert(run, build_dataset(load(data or run.data), run.spec().window), SystemClock().now())
+    print(json.dumps(parity) if as_json else told_of(run, parity))
 
 
 @app.command()
 def pipeline(
     data: Data,
-    run: Annotated[str, typer.Option(metavar="NAME", help="The run, kept in runs/NAME; again, and it goes on where it was.")],
-    spec: Annotated[Path | None, typer.Option(metavar="FILE", help="runs/x.toml; otherwise the shipped default.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A rehearsal in a few minutes; its model is not worth trusting.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    run: NewRun,
+    spec: SpecFile = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A small part of it all, to see that it works: nothing to rely on.")] = False,
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """All of it: train, evaluate, export; the report with plots and the model file are in runs/NAME."""
+    """All of it: train, evaluate, export; again, and it goes on where it was."""
     from hub.clock import SystemClock
     from trainer.bar import progress_bar
-    from trainer.dataset import build_dataset
-    from trainer.pipeline import pipeline as whole
-    from trainer.pipeline import rehearsal
+    from trainer.export import told_of
+    from trainer.pipeline import pipeline as go
     from trainer.report import summary
     from trainer.run import Run
-    from trainer.series import load
-    from trainer.spec import RUNS, load_spec
+    from trainer.spec import chosen
 
-    chosen = load_spec(spec or RUNS / "default.toml")
-    chosen = rehearsal(chosen) if quick else chosen
-    target = Run.named(run)
     with progress_bar() as tell:
-        table, parity = whole(target, chosen, build_dataset(load(data), chosen.window), device, tell, SystemClock().now())
-    if as_json:
-        print(json.dumps({"evaluation": table, "export": parity}))
-    else:
-        print(summary(table, target.report))
-        _say_export(target.model, parity)
-
-
-def _say_export(file: Path, parity: Mapping[str, Any]) -> None:
-    print(f"model: {file}  {parity['bytes']['int8']} bytes, {parity['bytes']['ratio']:.2f} of FP32; INT8 is {parity['chosen']}")
+        made = go(Run.named(run), chosen(spec), data, SystemClock().now(), quick=quick, device=device, tell=tell)
+    told = f"{summary(made.table, made.page)}\n{told_of(Run.named(run), made.parity)}"
+    print(json.dumps({"evaluation": made.table, "export": made.parity}) if as_json else told)
 
 
 def main() -> None:

@@ -1,30 +1,23 @@
 """`trainer evaluate`: a run or a model file, judged out of sample beside the baselines, on windows that it has not learnt from."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hub.errors import HubError
-from hub.market.interval import MINUTE_MS, to_ms
-from hub.market.outcome import HORIZONS
 from trainer.baselines import Usual, usual_moves
 from trainer.dataset import Dataset, Index
 from trainer.export import shipped, told_by
 from trainer.forecasts import Ask, Forecasts, forecasts_of, joined, network
 from trainer.run import Run
+from trainer.seen import seen
 from trainer.spec import Spec
-from trainer.table import FEWEST_WINDOWS, Table, baselines_for, judge
-from trainer.train import EMBARGO, folds, load_model
+from trainer.table import Table, baselines_for, judge
+from trainer.train import folds, load_model
 
 FAR = 2**53
-STARTER = "starter"
-Seen = Mapping[str, Sequence[Sequence[str]]]
-"""By symbol, the stretches of time that a model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +31,23 @@ class Evaluation:
 
 
 def evaluate_run(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
-    """Windows that open in [first, last) ms: those that its final model has not seen; where there are none, its walk-forward."""
-    spec, seen = run.spec(), run.facts()["trained_on"]
-    unseen = _between(data, _unseen(data, data.on_grid(np.arange(len(data)), spec.every), seen), first, last)
-    if len(unseen):
-        return _judged(run.name, network(load_model(run)), data, unseen, seen)
-    return evaluate_walk(run, data, first, last)
+    """Windows that open in [first, last) ms: those that the run has not seen, by its final model; if there are none, the walk-forward."""
+    spec, facts = run.spec(), run.facts()
+    new = _unseen(data, facts, spec.every, spec.window, first, last)
+    if len(new):
+        return _judged(run.name, network(load_model(run)), data, new, _known(data, facts, spec))
+    return _walked(run, spec, data, first, last)
 
 
 def evaluate_file(file: Path, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
     """A model file, one window at a time as the hub asks it, on minutes that it was not trained on."""
     content = _content(file)
     told = _told(file, content)
-    seen = told.get("trained_on") or {"all": [[told["trained_from"], told["trained_until"]]]}
-    chosen = _between(data, _unseen(data, data.on_grid(np.arange(len(data)), Spec(kind="patch").every), seen), first, last)
-    if not len(chosen):
-        raise HubError(f"{file}: was trained until {told['trained_until']}, and has seen all of this; fetch or ingest other bars")
-    return _judged(str(told["name"]), shipped(content), data, chosen, seen)
-
-
-def starter() -> Path:
-    """The model that comes with the hub."""
-    return Path(str(files("plugins") / "inference" / "starter.onnx"))
+    usual = Spec(kind="patch", window=told["window"])
+    new = _unseen(data, told, usual.every, usual.window, first, last)
+    if not len(new):
+        raise HubError(f"{file}: has seen all of this: it was trained on bars until {told['trained_until']}; fetch or ingest newer ones")
+    return _judged(str(told["name"]), shipped(content), data, new, _known(data, told, usual))
 
 
 def window_of(file: Path) -> int:
@@ -71,7 +59,7 @@ def _told(file: Path, content: bytes) -> dict[str, Any]:
     try:
         return told_by(content)
     except ValueError as error:
-        raise HubError(f"{file}: {error}; `trainer export` makes one") from error
+        raise HubError(f"{file}: {error}") from error
 
 
 def _content(file: Path) -> bytes:
@@ -81,28 +69,26 @@ def _content(file: Path) -> bytes:
         raise HubError(f"{file}: cannot be read: {error.strerror}") from error
 
 
-def _judged(name: str, ask: Ask, data: Dataset, chosen: Index, seen: Seen) -> Evaluation:
-    """On windows that the model has not seen; the learnt baselines learn from those that it has, where they are here."""
+def _judged(name: str, ask: Ask, data: Dataset, chosen: Index, train: Index) -> Evaluation:
     said = forecasts_of(ask, data, chosen)
-    dense = data.on_grid(np.arange(len(data)), Spec(kind="patch").every, Spec(kind="patch").dense)
-    train = dense[_near(data, dense, seen, 0)]
-    enough = len(train) >= FEWEST_WINDOWS
     notes = (
-        () if enough else ("what it was trained on is not here: no learnt baselines, and the usual interval is that of this very stretch",)
+        []
+        if len(train)
+        else [
+            "none of what it was trained on is here: the learnt baselines are left out, and the usual interval is that of this very stretch"
+        ]
     )
-    usual = usual_moves(data, train if enough else chosen)
+    usual = usual_moves(data, train if len(train) else chosen)
     baselines = baselines_for(data, train, chosen, usual)
-    return Evaluation(judge(data, said, baselines, _widths(usual, len(chosen)), name), said, baselines, notes)
+    return Evaluation(judge(data, said, baselines, _widths(usual, len(chosen)), name), said, baselines, tuple(notes))
 
 
-def evaluate_walk(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> Evaluation:
-    """The walk-forward of a run, on the data that it was trained on: each stretch by the model that knew only what came before."""
-    spec = run.spec()
+def _walked(run: Run, spec: Spec, data: Dataset, first: int, last: int) -> Evaluation:
     parts: list[tuple[Forecasts, dict[str, Forecasts], np.ndarray[Any, np.dtype[np.float64]]]] = []
     for number, split in enumerate(folds(data, spec), 1):
         said = run.load_forecasts(f"fold-{number}.npz", data)
         if said is None:
-            raise HubError(f"{run.folder}: the data is not what it was trained on; give --from a time after {run.facts()['trained_until']}")
+            raise HubError(f"{run.folder}: the data is not what it was trained on; bring some that it has not seen")
         chosen = np.flatnonzero(np.isin(said.ends, _between(data, said.ends, first, last)))
         if len(chosen):
             usual = usual_moves(data, split.train)
@@ -113,11 +99,12 @@ def evaluate_walk(run: Run, data: Dataset, first: int = 0, last: int = FAR) -> E
     said = joined([part[0] for part in parts])
     names = set.intersection(*(set(part[1]) for part in parts))
     baselines = {name: joined([part[1][name] for part in parts]) for name in parts[0][1] if name in names}
-    notes = [f"walk-forward: {len(parts)} stretches, each by a model trained on what came before it"]
-    if spec.quick:
-        notes.append("a quick rehearsal: few windows, one pass over them; this model is not worth trusting")
-    table = judge(data, said, baselines, np.concatenate([part[2] for part in parts]), run.name) | {"quick": spec.quick}
-    return Evaluation(table, said, baselines, tuple(notes))
+    notes = (f"walk-forward: {len(parts)} stretches, each by a model trained on what came before it", *_quick(run))
+    return Evaluation(judge(data, said, baselines, np.concatenate([part[2] for part in parts]), run.name), said, baselines, notes)
+
+
+def _quick(run: Run) -> tuple[str, ...]:
+    return ("a quick run: it saw the newest days only, and shows that everything works, nothing more",) if run.facts().get("quick") else ()
 
 
 def _widths(usual: Usual, rows: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -130,19 +117,12 @@ def _between(data: Dataset, chosen: Index, first: int, last: int) -> Index:
     return chosen[(times >= first) & (times < last)]
 
 
-def _unseen(data: Dataset, chosen: Index, seen: Seen) -> Index:
-    """Those at least an embargo away from all that a model has seen."""
-    far: Index = chosen[~_near(data, chosen, seen, (EMBARGO + max(HORIZONS)) * MINUTE_MS)]
-    return far
+def _unseen(data: Dataset, facts: dict[str, Any], every: int, window: int, first: int, last: int) -> Index:
+    chosen = _between(data, data.on_grid(np.arange(len(data)), every), first, last)
+    return chosen[~seen(data.open_time[chosen], facts, window)]
 
 
-def _near(data: Dataset, chosen: Index, seen: Seen, margin: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which windows close no more than `margin` ms outside what has been seen, of whichever symbol: what moves one moves the other."""
-    times, near = data.open_time[chosen], np.zeros(len(chosen), bool)
-    for begun, ended in (stretch for stretches in seen.values() for stretch in stretches):
-        near |= (times >= _ms(begun) - margin) & (times <= _ms(ended) + margin)
-    return near
-
-
-def _ms(text: str) -> int:
-    return to_ms(datetime.fromisoformat(text))
+def _known(data: Dataset, facts: dict[str, Any], spec: Spec) -> Index:
+    """What the learnt baselines may learn from: what the model has seen, as far as it is here."""
+    dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
+    return dense[seen(data.open_time[dense], facts, 0)]

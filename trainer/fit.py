@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,7 @@ class Fit:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         every = max(1, self.steps_an_epoch // self.spec.validations)
         total, counted = 0.0, 0
-        for batch in self._batches():
-            value = self._step(batch)
+        for value in self.steps_taken():
             total, counted = total + value, counted + 1
             tell(self.progress, value)
             if self.progress.step % every == 0 or self.progress.step == self.steps:
@@ -95,6 +95,11 @@ class Fit:
                     break
         self.model.load_state_dict(self._best if self.spec.patience else self._averaged)
         return self.model.eval()
+
+    def steps_taken(self, most: int | None = None) -> Iterator[float]:
+        """Take what is left of the steps, or `most` of them; yields the loss of each."""
+        for chosen in islice(self._batches(), most):
+            yield self._step(chosen)
 
     def _batches(self) -> Iterator[Index]:
         """Places in `train` of what is left of the run, in an order that depends on the seed and the epoch alone."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
 PRODUCTS = ["MatMul", "Gemm"]
-CALIBRATION_WINDOWS = 256
+RANGE_WINDOWS = 256
+"""How many windows a static variant fits its ranges to."""
 
 
 def variants(graph: bytes, rows: Rows, scratch: Path) -> Iterator[tuple[str, bytes]]:

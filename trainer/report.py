@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -13,9 +14,12 @@ from matplotlib.figure import Figure
 
 from hub.market.outcome import HORIZONS
 from trainer import metrics
-from trainer.dataset import Dataset
-from trainer.evaluate import Evaluation
+from trainer.dataset import Dataset, build_dataset
+from trainer.evaluate import FAR, Evaluation, evaluate_file, evaluate_run, window_of
 from trainer.forecasts import Forecasts
+from trainer.run import Run, write_text
+from trainer.series import load
+from trainer.starter import STARTER, starter_file
 from trainer.table import POOLED
 
 mpl.use("svg")
@@ -24,8 +28,26 @@ _STYLE = (
     "td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}img{width:100%}"
 )
 _COLUMNS = ("n", "auc", "mse_skill", "brier_skill", "ece", "coverage80", "ic", "hit_rate_top_decile", "return_after_cost_top_decile")
+USUAL_DATA = Path("data")
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
+
+
+def reported(name: str, source: Path | None, first: int = 0, last: int = FAR) -> tuple[Evaluation, Path]:
+    """Evaluate a run, a model file or the starter model on windows that open in [first, last) ms, and write the page beside it.
+
+    `source`: the folder of bars, if not the run's own.
+    """
+    if name == STARTER or name.endswith(".onnx"):
+        file = starter_file() if name == STARTER else Path(name)
+        data = build_dataset(load(source or USUAL_DATA), window_of(file))
+        found, page = evaluate_file(file, data, first, last), Path(f"{STARTER}.html") if name == STARTER else file.with_suffix(".html")
+    else:
+        run = Run.named(name)
+        data = build_dataset(load(source or run.data), run.spec().window)
+        found, page = evaluate_run(run, data, first, last), run.folder / "report.html"
+        run.write("evaluation.json", found.table)
+    return found, write_text(page, report(data, found))
 
 
 def report(data: Dataset, evaluation: Evaluation) -> str:
@@ -74,7 +96,6 @@ def summary(table: Mapping[str, Any], page: Any) -> str:
     return "\n".join(
         [
             *lines,
-            *(["", "A quick rehearsal: this model is not worth trusting."] if table.get("quick") else []),
             "",
             html.unescape(verdict(table)).replace("<p>", "").replace("</p>", "").replace("<b>", "").replace("</b>", ""),
             f"report: {page}",

@@ -41,11 +41,6 @@ class Run:
         return self.folder / "model.onnx"
 
     @property
-    def report(self) -> Path:
-        """What a person reads of it."""
-        return self.folder / "report.html"
-
-    @property
     def exists(self) -> bool:
         return (self.folder / "run.json").exists()
 
@@ -59,6 +54,11 @@ class Run:
         if found is None:
             raise HubError(f"{self.folder}: no finished run; `trainer train --run {self.name}` makes it")
         return found
+
+    @property
+    def data(self) -> Path:
+        """Where the bars are that it was trained on."""
+        return Path(self.facts()["data"])
 
     def read(self, file: str) -> dict[str, Any] | None:
         """One of its JSON files, None where it is not there. HubError where it is damaged."""

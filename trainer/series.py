@@ -1,6 +1,7 @@
 """Bars in memory, as training reads them: stretches of minutes without a gap."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,11 @@ class Stretch:
     def __len__(self) -> int:
         return len(self.open_time)
 
+    def after(self, open_time: int) -> "Stretch":
+        """The bars that opened after that time (ms)."""
+        place = int(np.searchsorted(self.open_time, open_time, side="right"))
+        return Stretch(self.symbol, *(getattr(self, each.name)[place:] for each in fields(self)[1:]))
+
 
 def load(data_dir: Path) -> dict[str, list[Stretch]]:
     """All bars by symbol, in stretches that ascend in time. HubError where there are none, or a file is damaged."""
@@ -40,6 +46,15 @@ def load(data_dir: Path) -> dict[str, list[Stretch]]:
     if not found:
         raise HubError(f"{folder}: holds no bars yet; `trainer ingest` or `trainer fetch` bring some")
     return found
+
+
+def newest(series: Mapping[str, Sequence[Stretch]], minutes: int) -> dict[str, list[Stretch]]:
+    """The newest `minutes` bars of the symbol that has the most, and what the others have of that time."""
+    every = [np.concatenate([stretch.open_time for stretch in stretches]) for stretches in series.values()]
+    times = max(every, key=len)
+    since = int(times[-minutes]) - 1 if len(times) > minutes else 0
+    found = {symbol: [part for stretch in stretches if len(part := stretch.after(since))] for symbol, stretches in series.items()}
+    return {symbol: stretches for symbol, stretches in found.items() if stretches}
 
 
 def gaps_in(times: Times) -> list[Range]:

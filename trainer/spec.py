@@ -54,8 +54,6 @@ class Spec(BaseModel):
     """Share of all windows, the newest, that the walk-forward is judged on."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: what is quickest on this machine, found out by trying."""
-    quick: bool = False
-    """A rehearsal of the way, whose model is not worth trusting."""
     recency: Annotated[float, Field(gt=0)] | None = None
     """Half-life in days of a training window's weight; none: all count alike."""
     seed: int = 1
@@ -72,6 +70,12 @@ def load_spec(path: Path) -> Spec:
         raise SettingsError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         raise SettingsError([f"{path}: {'.'.join(map(str, where))}: {text}" for where, text in explain(error, Spec)]) from error
+
+
+def chosen(file: Path | None, epochs: int | None = None) -> Spec:
+    """The spec in a file, or the shipped default; `epochs` instead of its own."""
+    spec = load_spec(file or RUNS / "default.toml")
+    return spec if epochs is None else spec.model_copy(update={"epochs": epochs})
 
 
 def shipped() -> list[str]:

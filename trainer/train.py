@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 
 from hub.errors import HubError
 from hub.market.features import FEATURE_HASH
-from hub.market.interval import MINUTE_MS, from_ms
 from hub.market.outcome import HORIZONS
 from trainer.calibrate import calibrate
 from trainer.dataset import Dataset, Index
@@ -18,6 +17,7 @@ from trainer.fit import Fit, Progress, read_whole, write_whole
 from trainer.forecasts import forecasts_of, network
 from trainer.model import Forecaster
 from trainer.run import Run
+from trainer.seen import stretches_of
 from trainer.spec import Spec
 from trainer.splits import Split, walk_forward
 
@@ -42,8 +42,13 @@ class Stage:
 Tell = Callable[[Stage], None]
 
 
-def train(run: Run, spec: Spec, data: Dataset, *, device: str = "auto", tell: Tell = lambda _stage: None) -> None:
-    """Fill runs/NAME: forecasts of every fold's test, the final model's weights, run.json. HubError where there is too little data."""
+def train(
+    run: Run, spec: Spec, data: Dataset, source: Path, *, quick: bool = False, device: str = "auto", tell: Tell = lambda _stage: None
+) -> None:
+    """Fill runs/NAME: forecasts of every fold's test, the final model's weights, run.json. HubError where there is too little data.
+
+    `source`: the folder that the data was loaded from; `quick`: it is a part of it only.
+    """
     tests = folds(data, spec)
     last = final_split(data, spec)
     _enough(tests, last)
@@ -55,7 +60,7 @@ def train(run: Run, spec: Spec, data: Dataset, *, device: str = "auto", tell: Te
     if read_whole(run.weights) is None:
         model = _fitted(run, "final", spec, data, last, device, tell)
         write_whole(run.weights, {"state": model.state_dict()})
-    run.write("run.json", _facts(run, spec, data, last))
+    run.write("run.json", {**_facts(run, spec, data, last), "data": str(source.absolute()), "quick": quick})
 
 
 def folds(data: Dataset, spec: Spec) -> list[Split]:
@@ -136,29 +141,14 @@ def fingerprint(data: Dataset) -> dict[str, Any]:
 
 
 def _facts(run: Run, spec: Spec, data: Dataset, last: Split) -> dict[str, Any]:
-    seen = data.open_time[last.validation].max()
+    stretches = stretches_of(data.open_time[np.concatenate([last.train, last.validation])])
     return {
         "name": run.name,
         "spec": spec.model_dump(),
         "symbols": list(data.symbols),
-        "trained_from": _iso(int(data.open_time[last.train].min())),
-        "trained_until": _iso(int(seen) + 31 * MINUTE_MS),
-        "trained_on": seen_by(data, np.concatenate([last.train, last.validation])),
+        "trained_from": stretches[0][0],
+        "trained_until": stretches[-1][1],
+        "trained_on": stretches,
         "windows": len(last.train),
-        "quick": spec.quick,
         "feature_hash": FEATURE_HASH,
     }
-
-
-def seen_by(data: Dataset, ends: Index) -> dict[str, list[list[str]]]:
-    """By symbol, from when to when these windows close, day-long holes left out: what a model has seen, and must not be judged on."""
-    found = {}
-    for number, symbol in enumerate(data.symbols):
-        times = np.sort(data.open_time[ends[data.symbol[ends] == number]])
-        edges = [0, *(np.flatnonzero(np.diff(times) > EMBARGO * MINUTE_MS) + 1), len(times)]
-        found[symbol] = [[_iso(int(times[first])), _iso(int(times[end - 1]))] for first, end in pairwise(edges) if end > first]
-    return found
-
-
-def _iso(ms: int) -> str:
-    return from_ms(ms).isoformat().replace("+00:00", "Z")
