@@ -12,6 +12,8 @@ from trainer.model import HIGH, LOW, MOST_WILDNESS, WILDNESS, Forecaster
 BATCH = 4096
 MOST_SLOPE = 2.0
 NEWTON_STEPS = 25
+PRIOR = np.array([50.0, 10_000.0])
+"""How much slope 1 and bias 0 weigh beside what came, each as curvature: that prices rose for some weeks says nothing of the next."""
 SLOPES = np.linspace(-0.4, 0.4, 33)
 
 
@@ -49,8 +51,8 @@ def _raw(model: Forecaster, data: Dataset, ends: Index) -> list[Numbers]:
 
 
 def _logistic(logit: Numbers, up: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and bias of P(up) = sigmoid(slope * logit + bias) by Newton's method, drawn a little to 1 and 0."""
-    weights, prior = np.array([1.0, 0.0]), np.array([50.0, 200.0])
+    """Slope and bias of P(up) = sigmoid(slope * logit + bias) by Newton's method, drawn to 1 and 0."""
+    weights, prior = np.array([1.0, 0.0]), PRIOR
     start = weights.copy()
     inputs = np.stack([logit, np.ones_like(logit)], axis=1)
     for _ in range(NEWTON_STEPS):

@@ -23,12 +23,21 @@ class Split:
     test: Index
 
 
-def walk_forward(times: NDArray[np.int64], n_splits: int, test_span: int, embargo: int, horizon: int, *, window: int = 60) -> list[Split]:
+def walk_forward(
+    times: NDArray[np.int64],
+    n_splits: int,
+    test_span: int,
+    embargo: int,
+    horizon: int,
+    *,
+    window: int = 60,
+    validation_span: int | None = None,
+) -> list[Split]:
     """`n_splits` splits, the earliest first, whose test parts follow each other without a hole, up to the last window.
 
     `times`: open times (ms) of the last minute of each window, in any order, of one symbol or more. All else is in minutes.
-    Validation is as long as a test, a hole in time counting as one window; training is all that was before. SettingsError where
-    nothing is left to train on.
+    Validation is as long as a test, or `validation_span`, a hole in time counting as one window; training is all that was before.
+    SettingsError where nothing is left to train on.
     """
     if min(n_splits, test_span, horizon, window) < 1 or embargo < 0:
         raise SettingsError("walk-forward needs at least one split, and spans of at least a minute")
@@ -41,7 +50,7 @@ def walk_forward(times: NDArray[np.int64], n_splits: int, test_span: int, embarg
     for number in range(n_splits):
         test = _last_span(passed, end, test_span)
         seen = _first_before(minutes, test, seam)
-        validation = _last_span(passed, seen, test_span)
+        validation = _last_span(passed, seen, validation_span or test_span)
         trained = _first_before(minutes, validation, seam)
         if not trained:
             raise SettingsError(

@@ -24,8 +24,8 @@ from trainer.splits import Split, walk_forward
 EMBARGO = 1440
 """Minutes left out between the parts of a split."""
 FEWEST_TRAINING_WINDOWS = 2_000
-FINAL_VALIDATION = 1 / 3
-"""How long the final model's validation is beside that of a fold: what is newest teaches most."""
+VALIDATION = 1 / 3
+"""How long a validation is beside a test: enough to calibrate on, and no more, since what is newest teaches most."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,22 @@ def folds(data: Dataset, spec: Spec) -> list[Split]:
     dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
     minutes = len(np.unique(data.open_time))
     span = max(1, round(minutes * spec.tested / spec.folds))
-    found = walk_forward(data.open_time[dense], spec.folds, span, EMBARGO, max(HORIZONS), window=spec.window)
+    found = walk_forward(
+        data.open_time[dense], spec.folds, span, EMBARGO, max(HORIZONS), window=spec.window, validation_span=_validation(span)
+    )
     return [_on_grid(data, spec, dense, split) for split in found]
 
 
 def final_split(data: Dataset, spec: Spec) -> Split:
     """All there is: a little of the newest for calibration, nothing for a test."""
     dense = data.on_grid(np.arange(len(data)), spec.every, spec.dense)
-    span = max(1, round(len(np.unique(data.open_time)) * spec.tested / spec.folds * FINAL_VALIDATION))
+    span = _validation(round(len(np.unique(data.open_time)) * spec.tested / spec.folds))
     [split] = walk_forward(data.open_time[dense], 1, span, EMBARGO, max(HORIZONS), window=spec.window)
     return Split(dense[np.concatenate([split.train, split.validation])], data.on_grid(dense[split.test], spec.every), np.empty(0, np.intp))
+
+
+def _validation(test_span: int) -> int:
+    return max(1, round(test_span * VALIDATION))
 
 
 def _on_grid(data: Dataset, spec: Spec, dense: Index, split: Split) -> Split:
