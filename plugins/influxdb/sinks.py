@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from hub import Bar, Hub, HubHealth, Message, PluginState, TransientError
@@ -14,6 +15,8 @@ from plugins.influxdb.settings import InfluxSettings
 
 PIECE = 2_000
 """Facts whose points are made while InfluxDB stores those of the piece before."""
+FIRST_PIECE = 500
+"""For these InfluxDB waits: so they are fewer."""
 LIVE_LINES_HELD = 2_000
 """While InfluxDB is away: some hours of how the hub was doing meanwhile."""
 
@@ -33,7 +36,8 @@ class Facts:
     async def write(self, facts: Sequence[Message]) -> None:
         await self._delivery.begin()
         now = nanoseconds(self._hub.clock.now())
-        work = [partial(self._points, facts[first : first + PIECE], now) for first in range(0, len(facts), PIECE)]
+        edges = [0, *range(FIRST_PIECE, len(facts), PIECE), len(facts)]
+        work = [partial(self._points, facts[first:end], now) for first, end in pairwise(edges)]
         work.append(partial(self._longer, [fact for fact in facts if isinstance(fact, Bar)]))
         points: Points = self._settings.bucket, []
         for make in [*work, None]:
