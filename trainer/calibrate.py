@@ -12,8 +12,10 @@ from trainer.model import HIGH, LOW, MOST_WILDNESS, WILDNESS, Forecaster
 BATCH = 4096
 MOST_SLOPE = 2.0
 NEWTON_STEPS = 25
-PRIOR = np.array([50.0, 10_000.0])
-"""How much slope 1 and bias 0 weigh beside what came, each as curvature: that prices rose for some weeks says nothing of the next."""
+USUAL = np.array([0.4, 0.0])
+"""Slope and bias to begin with: a network that was trained to its end speaks twice as loud as it knows (LOG.md)."""
+TRUST = np.array([600.0, 10_000.0])
+"""How much those weigh beside what came, as curvature: that prices rose, or were easy, for some weeks says little of the next."""
 SLOPES = np.linspace(-0.4, 0.4, 33)
 
 
@@ -51,14 +53,13 @@ def _raw(model: Forecaster, data: Dataset, ends: Index) -> list[Numbers]:
 
 
 def _logistic(logit: Numbers, up: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and bias of P(up) = sigmoid(slope * logit + bias) by Newton's method, drawn to 1 and 0."""
-    weights, prior = np.array([1.0, 0.0]), PRIOR
-    start = weights.copy()
+    """Slope and bias of P(up) = sigmoid(slope * logit + bias) by Newton's method, drawn to what is usual."""
+    weights = USUAL.copy()
     inputs = np.stack([logit, np.ones_like(logit)], axis=1)
     for _ in range(NEWTON_STEPS):
         p = 1.0 / (1.0 + np.exp(-inputs @ weights))
-        slope = inputs.T @ (p - up) + prior * (weights - start)
-        curve = (inputs * (p * (1.0 - p))[:, None]).T @ inputs + np.diag(prior)
+        slope = inputs.T @ (p - up) + TRUST * (weights - USUAL)
+        curve = (inputs * (p * (1.0 - p))[:, None]).T @ inputs + np.diag(TRUST)
         weights = weights - np.linalg.solve(curve, slope)
     return float(np.clip(weights[0], 0.0, MOST_SLOPE)), float(np.clip(weights[1], -0.2, 0.2))
 
