@@ -4,7 +4,7 @@ A plugin declares flows; the hub runs them: it restarts what fails, records what
 carries messages between flows over MQTT.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ Kinds = tuple[type[Message], ...]
 Progress = Callable[[int, int], None]
 """Is told how many of how many missing minutes have been asked for."""
 SettingsT = TypeVar("SettingsT", bound=PluginSettings)
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Source:
     """Nothing new for this long turns the plugin's state to stale."""
     backfill: Callable[[int, Progress], AsyncIterator[Message | Sequence[Message]]] | None = None
     """`backfill(days, progress)` yields what is missing of the last `days`, and ends; for `hub bars backfill`."""
+    remark: Callable[[], str | None] | None = None
+    """What is not well although it works, in words, or None; shown as the error of a running or stale plugin."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,15 @@ class Store(Protocol):
 
     def gaps(self, symbol: str | None = None) -> list[Gap]:
         """Known gaps with their reasons, of one symbol or of all, ascending."""
+
+    def closes(self, symbol: str, first: int, last: int) -> list[tuple[int, float]]:
+        """Open time (ms) and close of each exact bar in [first, last], ascending; quicker than whole bars."""
+
+    def newest(self, kind: type[MessageT]) -> list[MessageT]:
+        """The newest fact of each topic of this kind, and the newest that a shadow made of it."""
+
+    def newest_first(self, kind: type[MessageT], role: str = "live", **fields: object) -> Iterator[MessageT]:
+        """Facts of one topic, named by its fields, from the newest back; take as many as you need."""
 
 
 class Hub(Protocol):

@@ -48,6 +48,7 @@ Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 """`BTC-USDT`: base asset, then quote asset."""
 Asset = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Price = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -131,7 +132,70 @@ class ModelId(Message):
 
     name: Name
     version: str
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
+
+
+class ModelManifest(Message):
+    """A model is offered: a signed envelope, published by the trainer and retained. What stands in it is a `hub.offer.Offer`."""
+
+    payload: Annotated[str, Field(max_length=16_384)]
+    """Base64 of the offer's JSON, byte for byte as it was signed."""
+    keyid: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    sig: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+
+class ModelWant(Message):
+    """The hub asks the trainer for some chunks of a model file."""
+
+    sha256: Sha256
+    chunks: Annotated[tuple[Annotated[int, Field(ge=0, lt=4096)], ...], Field(max_length=16)]
+
+
+class ModelChunk(Message):
+    """A piece of a model file; on the wire it is nothing but its bytes, and the topic says which."""
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    sha256: Sha256
+    index: Annotated[int, Field(ge=0, lt=4096)]
+    data: bytes = Field(repr=False)
+
+
+class ServedModel(Message):
+    """A model that the hub has on disk."""
+
+    name: Name
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+    sha256: Sha256
+    since: UtcTime
+    """When it came into the place where it is."""
+    scores: dict[str, Any] | None = None
+    """What its trainer found, by horizon."""
+
+
+class ModelAnswer(Message):
+    """What became of an offer, so far."""
+
+    sha256: Sha256
+    counter: Count
+    status: Literal["staged", "shadow", "live", "rejected", "rolled_back"]
+    reason: Annotated[str, Field(max_length=1000)]
+    at: UtcTime
+
+
+class ModelState(Message):
+    """Which models stand where. The newest of these facts on disk is what the hub goes by: a change of models is one transaction."""
+
+    live: ServedModel | None = None
+    """None: the starter model that came with the hub."""
+    shadow: ServedModel | None = None
+    previous: ServedModel | None = None
+    answer: ModelAnswer | None = None
+    """To the last offer."""
+    floor: Count = 0
+    """Offers with a counter up to this one are old."""
+    refused: Annotated[tuple[Sha256, ...], Field(max_length=256)] = ()
+    """Files that are not taken again, the newest last."""
 
 
 class Forecast(Message):
@@ -171,6 +235,14 @@ class Score(Message):
     model: ModelId
     last_outcome: float | None = None
     """Log return from the last bar seen to the horizon's end."""
+    skill_low: float | None = None
+    """Lower end of the skill's 90 % interval: above 0, the model beats "nothing changes" by more than chance."""
+    error: Amount | None = None
+    """Root mean square of what the price missed by, a log return."""
+    baseline_error: Amount | None = None
+    """The same of persistence, which says that nothing changes."""
+    missing: Count = 0
+    """Forecasts of the window whose outcome has no bar: they are in no other number."""
     role: Literal["live", "shadow"] = "live"
     scored_at: UtcTime | None = None
     """Filled in by the hub where a plugin leaves it out."""

@@ -8,7 +8,7 @@ import heapq
 import shutil
 import tempfile
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import count
@@ -20,10 +20,10 @@ import httpx
 import structlog
 from structlog.testing import LogCapture
 
-from hub.flow import SettingsT, Transform
+from hub.flow import MessageT, SettingsT, Transform
 from hub.market.interval import MINUTE_MS, Range, from_ms, missing_ranges, to_ms
 from hub.messages import Bar, Gap, Message
-from hub.topics import decode, encode, topic_of
+from hub.topics import decode, encode, place, place_of, topic_of
 
 START = datetime(2025, 5, 20, tzinfo=UTC)
 
@@ -153,6 +153,16 @@ class MemoryStore:
     def gaps(self, symbol: str | None = None) -> list[Gap]:
         chosen = [gap for gap in self._gaps if symbol in (None, gap.symbol)]
         return sorted(chosen, key=lambda gap: (gap.symbol, gap.first_open_time))
+
+    def closes(self, symbol: str, first: int, last: int) -> list[tuple[int, float]]:
+        return [(to_ms(bar.open_time), bar.close) for bar in self.bars(symbol, first, last) if bar.quality == "exact"]
+
+    def newest(self, kind: type[MessageT]) -> list[MessageT]:
+        return list({place_of(message): message for message in self.recorded if isinstance(message, kind)}.values())
+
+    def newest_first(self, kind: type[MessageT], role: str = "live", **fields: object) -> Iterator[MessageT]:
+        where = place(kind, role, **fields)
+        yield from [message for message in reversed(self.recorded) if isinstance(message, kind) and place_of(message) == where]
 
     def _clipped(self, gap: Gap) -> list[Gap]:
         stretches = self.missing(gap.symbol, to_ms(gap.first_open_time), to_ms(gap.last_open_time))

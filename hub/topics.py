@@ -4,7 +4,23 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from hub.messages import Alert, Article, Bar, Forecast, Gap, HubHealth, HubInfo, Message, PluginState, Score, Sentiment
+from hub.messages import (
+    Alert,
+    Article,
+    Bar,
+    Forecast,
+    Gap,
+    HubHealth,
+    HubInfo,
+    Message,
+    ModelChunk,
+    ModelManifest,
+    ModelState,
+    ModelWant,
+    PluginState,
+    Score,
+    Sentiment,
+)
 
 MAX_PAYLOAD_BYTES = 262_144
 """Larger messages are neither sent nor read; brokers cut connections for less."""
@@ -50,6 +66,10 @@ TOPICS: tuple[Topic, ...] = (
     Topic(Forecast, "forecast/{symbol}/{horizon_minutes}m", retained=True),
     Topic(Score, "score/{symbol}/{horizon_minutes}m", retained=True),
     Topic(Alert, "alert/{symbol}", retained=False),
+    Topic(ModelManifest, "model/manifest", retained=True),
+    Topic(ModelWant, "model/want", retained=False),
+    Topic(ModelChunk, "model/chunk/{sha256}/{index}", retained=False),
+    Topic(ModelState, "model/state", retained=True),
     Topic(PluginState, "plugin/{name}/state", retained=True),
     Topic(HubInfo, "hub/info", retained=True),
     Topic(HubHealth, "hub/health", retained=True),
@@ -67,14 +87,31 @@ def topic_of(message: Message) -> str:
     return topic_for(type(message)).of(message)
 
 
+def place_of(message: Message) -> str:
+    """Where a fact is kept on disk: its topic, or beside it what a shadow made, so that the newest of a topic is the live model's."""
+    topic = topic_of(message)
+    return f"{topic}/shadow" if is_shadow(message) else topic
+
+
+def place(kind: type[Message], role: str = "live", **fields: object) -> str:
+    """Where facts of this kind are kept whose topics have these fields."""
+    topic = topic_for(kind).template.format_map(fields)
+    return topic if role == "live" else f"{topic}/{role}"
+
+
+def is_shadow(message: Message) -> bool:
+    """Whether it is of a model that is only being proven: such facts are recorded and never published."""
+    return getattr(message, "role", "live") == "shadow"
+
+
 def kind_of(topic: str) -> type[Message] | None:
     """The kind of message that stands on `topic` (below the root), or None where it is not one of ours."""
     return next((family.kind for family in TOPICS if family.pattern.fullmatch(topic)), None)
 
 
 def encode(message: Message) -> bytes:
-    """The message as it stands on the wire: one JSON object, UTF-8."""
-    return message.model_dump_json().encode()
+    """The message as it stands on the wire: one JSON object, UTF-8; a chunk is its bytes."""
+    return message.data if isinstance(message, ModelChunk) else message.model_dump_json().encode()
 
 
 def decode(topic: str, payload: bytes) -> Message:
@@ -84,7 +121,11 @@ def decode(topic: str, payload: bytes) -> Message:
         raise ValueError(f"no message is defined for topic {topic!r}")
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"payload of {len(payload)} bytes is larger than {MAX_PAYLOAD_BYTES}")
-    message = kind.model_validate_json(payload, strict=True)
+    if kind is ModelChunk:
+        sha256, index = topic.split("/")[-2:]
+        message: Message = ModelChunk(sha256=sha256, index=int(index) if index.isdecimal() and index.isascii() else -1, data=payload)
+    else:
+        message = kind.model_validate_json(payload, strict=True)
     if topic_of(message) != topic:
         raise ValueError(f"the payload belongs on {topic_of(message)!r}, not on {topic!r}")
     return message

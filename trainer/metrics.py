@@ -3,29 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+from hub.market.metrics import LEVELS, Numbers, auc, brier, coverage, hit_rate, mse_skill, pinball_losses, ranks
+from hub.market.metrics import share as part_of
+
 DAY_MS = 86_400_000
-LEVELS = (0.1, 0.9)
 BINS = 15
-
-
-def auc(up: NDArray[np.bool_], score: Numbers) -> float:
-    """Chance that an up scores above a down, ties half (Mann & Whitney 1947); NaN where there is only one kind."""
-    ups, downs = int(up.sum()), int((~up).sum())
-    if not ups or not downs:
-        return float("nan")
-    ranks = _ranks(score)
-    return float((ranks[up].sum() - ups * (ups + 1) / 2) / (ups * downs))
-
-
-def mse_skill(outcome: Numbers, expected: Numbers) -> float:
-    """1 - MSE / MSE of persistence, which expects 0 (Murphy 1988)."""
-    return 1.0 - _share(np.square(outcome - expected).mean(), np.square(outcome).mean())
-
-
-def brier(up: NDArray[np.bool_], p_up: Numbers) -> float:
-    """Mean squared distance of P(up) from what came, 0 to 1 (Brier 1950); 0.25 is what 'fifty-fifty' gets."""
-    return float(np.square(p_up - up).mean())
 
 
 def calibration_error(up: NDArray[np.bool_], p_up: Numbers, bins: int = BINS) -> float:
@@ -35,28 +17,21 @@ def calibration_error(up: NDArray[np.bool_], p_up: Numbers, bins: int = BINS) ->
     return float(sum(len(part) * abs(up[part].mean() - p_up[part].mean()) for part in parts) / max(1, len(up)))
 
 
-def coverage(outcome: Numbers, low: Numbers, high: Numbers) -> float:
-    """Share of outcomes inside their interval."""
-    return float(((outcome >= low) & (outcome <= high)).mean())
-
-
 def pinball(outcome: Numbers, low: Numbers, high: Numbers) -> float:
     """Mean pinball loss of the interval's two ends (Koenker & Bassett 1978)."""
-    losses = [
-        np.maximum(level * (outcome - end), (level - 1.0) * (outcome - end)).mean() for level, end in zip(LEVELS, (low, high), strict=True)
-    ]
+    losses = [pinball_losses(outcome, end, level).mean() for level, end in zip(LEVELS, (low, high), strict=True)]
     return float(sum(losses) / len(losses))
 
 
 def pinball_skill(outcome: Numbers, low: Numbers, high: Numbers, usual: tuple[float, float]) -> float:
     """1 - pinball / pinball of one interval for all times: `usual`, the training part's own quantiles."""
     always = pinball(outcome, np.full_like(outcome, usual[0]), np.full_like(outcome, usual[1]))
-    return 1.0 - _share(pinball(outcome, low, high), always)
+    return 1.0 - part_of(pinball(outcome, low, high), always)
 
 
 def rank_correlation(outcome: Numbers, expected: Numbers) -> float:
     """Spearman's; 0 where one of them never changes."""
-    first, second = _ranks(outcome), _ranks(expected)
+    first, second = ranks(outcome), ranks(expected)
     if first.std() == 0.0 or second.std() == 0.0:
         return 0.0
     return float(np.corrcoef(first, second)[0, 1])
@@ -65,11 +40,6 @@ def rank_correlation(outcome: Numbers, expected: Numbers) -> float:
 def surest(p_up: Numbers, share: float = 0.1) -> NDArray[np.int64]:
     """The forecasts with the greatest confidence, a tenth of all."""
     return np.argsort(-np.abs(p_up - 0.5), kind="stable")[: max(1, int(len(p_up) * share))]
-
-
-def hit_rate(up: NDArray[np.bool_], p_up: Numbers) -> float:
-    """Share of forecasts whose direction came."""
-    return float(((p_up > 0.5) == up).mean())
 
 
 def return_after_cost(outcome: Numbers, p_up: Numbers, cost: float = 1e-3) -> float:
@@ -97,12 +67,19 @@ def auc_interval(
     return float(low), float(high)
 
 
-def _ranks(x: Numbers) -> Numbers:
-    """1 for the smallest; ties share the mean of their places."""
-    _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2.0)[place]
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0.0 else float("nan")
+__all__ = [
+    "Numbers",
+    "auc",
+    "auc_interval",
+    "brier",
+    "calibration_error",
+    "coverage",
+    "day_blocks",
+    "hit_rate",
+    "mse_skill",
+    "pinball",
+    "pinball_skill",
+    "rank_correlation",
+    "return_after_cost",
+    "surest",
+]

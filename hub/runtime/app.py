@@ -13,7 +13,7 @@ from hub.clock import Clock
 from hub.configuration import Configuration
 from hub.errors import TransientError
 from hub.flow import Answer, Flow
-from hub.messages import Forecast, HubInfo, PluginState, Score, Sentiment
+from hub.messages import Forecast, HubInfo, ModelState, PluginState, Score, Sentiment
 from hub.runtime import control
 from hub.runtime.backfill import Backfill
 from hub.runtime.bus import Bus
@@ -34,7 +34,7 @@ from hub.runtime.verbs import verbs_of
 from hub.runtime.vitals import announce_vitals
 from hub.runtime.watch import PluginWatch
 from hub.runtime.words import describe
-from hub.topics import encode, topic_of
+from hub.topics import encode, is_shadow, topic_of
 
 STOP_PATIENCE = 2.0
 STORE_PATIENCE = 10.0
@@ -121,9 +121,10 @@ class App:
         for symbol, open_time in store.frontier().items():
             for bar in store.bars(symbol, open_time, open_time):
                 self.bus.remember(bar)
-        for kind in (Forecast, Score, Sentiment):
-            for fact in store.newest_facts(kind):
-                self.bus.remember(fact)
+        for kind in (Forecast, Score, Sentiment, ModelState):
+            for fact in store.newest(kind):
+                if not is_shadow(fact):
+                    self.bus.remember(fact)
 
     def _verbs(self) -> dict[str, Answer]:
         verbs = dict(self._own_verbs)

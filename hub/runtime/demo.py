@@ -14,7 +14,9 @@ TEXT = """\
 # Written by `hub demo`; look at what it collects with `hub -c demo-data/config.yaml status`.
 data_dir: .
 plugins:
-  collector: {source: simulated, backfill: 6h}
+  collector: {source: simulated, backfill: 26h}
+  inference: {patience: 4m}  # a minute of this market is a second of yours
+  scorecard: {window: 1d}
 """
 
 

@@ -9,6 +9,7 @@ from hub.market.interval import to_ms
 from hub.messages import Forecast
 from hub.runtime.outbox import CURSOR, DURABLE
 from hub.runtime.store import SqliteStore
+from hub.topics import is_shadow
 
 if TYPE_CHECKING:
     from hub.runtime.app import App
@@ -54,7 +55,7 @@ def _forwarders(app: "App") -> list[dict[str, Any]]:
 
 def newest_forecasts(store: SqliteStore) -> dict[str, dict[str, Any]]:
     """What was forecast last, by symbol."""
-    found = [fact for fact in store.newest_facts(Forecast) if isinstance(fact, Forecast)]
+    found = [fact for fact in store.newest(Forecast) if not is_shadow(fact)]
     shown = {"made_at", "horizon_minutes", "price", "direction", "p_up"}
     return {
         fact.symbol: fact.model_dump(mode="json", include=shown) | {"model": fact.model.name}

@@ -9,11 +9,12 @@ from hub.clock import Clock, SystemClock
 from hub.errors import HubError, TransientError
 from hub.flow import Kinds
 from hub.market.interval import to_ms
-from hub.messages import Alert, Article, Bar, Forecast, Gap, Message, Score, Sentiment
+from hub.messages import Alert, Article, Bar, Forecast, Gap, Message, ModelState, ModelWant, Score, Sentiment
 from hub.runtime.patience import STABLE_S, Reconnection
+from hub.topics import is_shadow
 
 CURSOR = "mqtt"
-DURABLE: Kinds = (Bar, Gap, Sentiment, Article, Forecast, Score, Alert)
+DURABLE: Kinds = (Bar, Gap, Sentiment, Article, Forecast, Score, Alert, ModelWant, ModelState)
 BATCH = 500
 POLL_S = 5.0
 """A net, should nobody have rung: real seconds."""
@@ -130,7 +131,7 @@ class Outbox:
         await self._pause(trouble, progress=len(moved) > 0)
 
     def _due(self, facts: Sequence[Fact], moved: dict[str, int]) -> list[Fact]:
-        """The facts to publish: no bar that is not newer than the newest of its symbol on the wire.
+        """The facts to publish: nothing of a shadow's, and no bar that is not newer than the newest of its symbol on the wire.
 
         `moved` gets the bars that have arrived although their acknowledgement was lost: the broker holds them.
         """
@@ -139,6 +140,8 @@ class Outbox:
         newest = self._frontier | moved
         due = []
         for seq, message in facts:
+            if is_shadow(message):
+                continue
             if isinstance(message, Bar):
                 if not self._is_new(message, newest):
                     continue

@@ -130,6 +130,7 @@ class FlowRun:
         self._last_item = self._last_trouble = self._clock.monotonic()
         self._waits = False
         self._trouble: str | None = None
+        self._silence: str | None = None
         self.backlog = Backlog(flow.consumes, supervisor.recorder, supervisor.clock) if isinstance(flow, Sink) and flow.durable else None
 
     async def once(self) -> None:
@@ -180,7 +181,10 @@ class FlowRun:
             silent = now - self._last_item
             if state == "running" and stale_after is not None and silent > stale_after:
                 self.log.warning("stale", silent_s=round(silent))
-                self.watch.report(self.flow.name, "stale", f"nothing new for {round(silent)} s")
+                self._silence, state = f"nothing new for {round(silent)} s", "stale"
+            if isinstance(self.flow, Source) and state in {"running", "stale"}:
+                words = (self._silence if state == "stale" else None, self._remark())
+                self.watch.report(self.flow.name, state, ": ".join(filter(None, words)) or None)
 
     def _well(self) -> None:
         self._last_item = self._clock.monotonic()
@@ -196,7 +200,7 @@ class FlowRun:
 
     def _remark(self) -> str | None:
         try:
-            return self.flow.remark() if isinstance(self.flow, Sink) and self.flow.remark else None
+            return self.flow.remark() if isinstance(self.flow, Sink | Source) and self.flow.remark else None
         except Exception as error:  # noqa: BLE001 - the plugin's: a broken remark must not stop the flow
             return describe(error)
 

@@ -13,6 +13,7 @@ from hub.runtime.changes import restart
 from hub.runtime.doctor import examine
 from hub.runtime.health import every_gap, health_of
 from hub.settings import SymbolName
+from hub.topics import is_shadow
 
 if TYPE_CHECKING:
     from hub.runtime.app import App
@@ -80,7 +81,7 @@ def verbs_of(app: "App") -> dict[str, Answer]:
 
     async def forecast(request: Request) -> Any:
         wanted = ForecastWanted.model_validate(request.model_dump())
-        found = [fact for fact in await asyncio.to_thread(store.newest_facts, Forecast) if isinstance(fact, Forecast)]
+        found = [fact for fact in await asyncio.to_thread(store.newest, Forecast) if not is_shadow(fact)]
         chosen = [fact for fact in found if wanted.symbol in {None, fact.symbol} and wanted.horizon_minutes in {None, fact.horizon_minutes}]
         if not chosen:
             raise HubError(_no_forecast(app, wanted))

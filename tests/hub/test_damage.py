@@ -45,7 +45,7 @@ def read_all(store: SqliteStore) -> int:
         store.fallback(symbol, T, T + DAY * MINUTE_MS)
         store.gap_report(symbol)
     store.facts_after(0, (Bar, Gap, Alert), 10**6)
-    store.newest_facts(Forecast)
+    store.newest(Forecast)
     store.cursors(), store.frontier(), store.last_seq(), store.gaps()
     return found
 
