@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_group
 
+from hub import forecast_commands, model_commands
 from hub.console import call, config_and_command, symbol_named, time_given
 from hub.errors import CheckFailed
 
@@ -31,6 +32,8 @@ plugins = typer.Typer(no_args_is_help=True, help="Plugins: what is there.")
 grafana = typer.Typer(no_args_is_help=True, help="Grafana: boards and alert rules.")
 app.add_typer(bars, name="bars")
 app.add_typer(plugins, name="plugins")
+app.add_typer(forecast_commands.app, name="forecasts")
+app.add_typer(model_commands.app, name="models")
 app.add_typer(grafana, name="grafana")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

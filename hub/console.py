@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from hub.errors import HubError, SettingsError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 def call(app: typer.Typer, prepare: Callable[[list[str]], None] = lambda _: None) -> None:
@@ -53,6 +57,18 @@ def symbol_named(name: str) -> str:
         return TypeAdapter(SymbolName).validate_python(name)
     except ValidationError as error:
         raise typer.BadParameter(f"{name!r} is no symbol; write it as BTC/USDT", param_hint="--symbol") from error
+
+
+def duration_given(text: str, option: str) -> "timedelta":
+    """A time span as it is typed; a usage error for what is none."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from hub.settings import Duration
+
+    try:
+        return TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter("a whole number with a unit: 90s, 15m, 24h or 7d", param_hint=option) from error
 
 
 def time_given(text: str | None, otherwise: int) -> int:

@@ -4,13 +4,14 @@ Imports stand inside the commands, so that `trainer --help` is there at once.
 """
 
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hub.console import call, symbol_named, time_given
+from hub.console import call, duration_given, symbol_named, time_given
 from hub.errors import HubError
 
 if TYPE_CHECKING:
@@ -147,6 +148,30 @@ def export(
     run = Run.named(name)
     parity = convert(run, build_dataset(load(data or run.data), run.spec().window), SystemClock().now())
     print(json.dumps(parity) if as_json else told_of(run, parity))
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An exported run.")],
+    wait: Annotated[str, typer.Option(help="How long to wait for the hub's answer, such as 90s or 10m.")] = "10m",
+    key: Annotated[Path, typer.Option(metavar="FILE", help="The private key that the hub trusts.")] = Path("tickerml.key"),
+    as_json: AsJson = False,
+) -> None:
+    """Offer the model to the hub, hand it over, and wait for the hub's answer; again, and it goes on where it was."""
+    import asyncio
+
+    from hub.clock import SystemClock
+    from hub.configuration import load_configuration
+    from trainer.publish import offer_of
+    from trainer.publish import publish as offer_it
+    from trainer.run import Run
+
+    configuration = load_configuration(_chosen.get("config"))
+    configuration.raise_problems()
+    patience, mqtt = duration_given(wait, "--wait"), configuration.settings.mqtt
+    content, offer = offer_of(Run.named(name), SystemClock())
+    answer = asyncio.run(offer_it(mqtt, content, offer, key, patience, lambda words: print(words, file=sys.stderr)))
+    print(answer.model_dump_json() if as_json else f"accepted: {answer.status}: {answer.reason}")
 
 
 @app.command()

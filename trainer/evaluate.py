@@ -9,8 +9,9 @@ import numpy as np
 from hub.errors import HubError
 from trainer.baselines import Usual, usual_moves
 from trainer.dataset import Dataset, Index
-from trainer.export import shipped, told_by
+from trainer.export import shipped
 from trainer.forecasts import Ask, Forecasts, forecasts_of, joined, network
+from trainer.model_file import told_by
 from trainer.run import Run
 from trainer.seen import seen
 from trainer.spec import Spec

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from hub.errors import CheckFailed
@@ -23,6 +22,7 @@ from trainer.dataset import Dataset, Index
 from trainer.forecasts import Ask, Forecasts, forecasts_of, network
 from trainer.metrics import Numbers
 from trainer.model import Forecaster
+from trainer.model_file import METADATA
 from trainer.quantise import RANGE_WINDOWS, anonymous, variants
 from trainer.run import Run, write_bytes
 from trainer.table import against
@@ -30,7 +30,6 @@ from trainer.train import final_split, load_model
 
 OPSET = 17
 OUTPUTS = ("log_return", "log_return_low", "log_return_high", "p_up")
-METADATA = "tickerml"
 MOST_BYTES = 8 * 1024 * 1024
 PARITY_WINDOWS = 8_000
 TIMED_RUNS = 300
@@ -58,6 +57,8 @@ def export(run: Run, data: Dataset, now: datetime) -> dict[str, Any]:
     evaluation = run.read("evaluation.json") or {}
     content = describe(ways[report["way"]], facts, _scores(evaluation), now, now.strftime("%Y%m%d.%H%M%S"))
     write_bytes(run.model, content)
+    report |= {"golden": golden(content, data.rows(split.validation[-1:])[0])}
+    run.write("export.json", report)
     return report
 
 
@@ -122,19 +123,6 @@ def describe(graph: bytes, facts: Mapping[str, Any], scores: Mapping[str, Any], 
     if len(content) > MOST_BYTES:
         raise CheckFailed(f"the model has {len(content)} bytes, and the hub takes {MOST_BYTES}; make d_model or layers smaller")
     return content
-
-
-def told_by(content: bytes) -> dict[str, Any]:
-    """What a model file says of itself. ValueError where it says nothing."""
-    try:
-        model = onnx.load_from_string(content)
-    except DecodeError as error:
-        raise ValueError("not an ONNX file") from error
-    for entry in model.metadata_props:
-        if entry.key == METADATA:
-            told: dict[str, Any] = json.loads(entry.value)
-            return told
-    raise ValueError("no model of ours: its metadata says nothing")
 
 
 def session(content: bytes, threads: int = 1) -> Any:

@@ -30,7 +30,7 @@ from hub.testing import START, bars
 from tests.brokers import free_port
 from tests.hubs import ENVIRONMENT, HUB, ROOT, drop_in, hub, running, status_until, stop, write_config, write_values
 
-ACTS = {"init", "run", "demo", "bars backfill", "grafana push"}
+ACTS = {"init", "run", "demo", "bars backfill", "grafana push", "models promote", "models rollback", "models trust"}
 """Commands that do something; all others show something, and have --json."""
 
 
@@ -46,7 +46,7 @@ def commands(group: Any = None, path: str = "") -> Iterator[tuple[str, click.Com
 
 COMMANDS = dict(commands())
 READS = sorted(COMMANDS.keys() - ACTS)
-ARGUMENTS = {"bars export": ["--symbol", "BTC/USDT"]}
+ARGUMENTS = {"bars export": ["--symbol", "BTC/USDT"], "models trust": ["tickerml.pub"]}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,23 @@
 
 import pytest
 
-from hub.messages import Alert, Article, Bar, Forecast, Gap, HubHealth, HubInfo, Message, PluginState, Score, Sentiment
+from hub.messages import (
+    Alert,
+    Article,
+    Bar,
+    Forecast,
+    Gap,
+    HubHealth,
+    HubInfo,
+    Message,
+    ModelChunk,
+    ModelManifest,
+    ModelState,
+    ModelWant,
+    PluginState,
+    Score,
+    Sentiment,
+)
 from hub.testing import START, bars
 from hub.topics import TOPICS, decode, encode, kind_of, topic_of
 
@@ -14,6 +30,10 @@ EXAMPLES = {
     "forecast/BTC-USDT/5m": Forecast,
     "score/BTC-USDT/30m": Score,
     "alert/BTC-USDT": Alert,
+    "model/manifest": ModelManifest,
+    "model/want": ModelWant,
+    f"model/chunk/{'0' * 64}/12": ModelChunk,
+    "model/state": ModelState,
     "plugin/collector/state": PluginState,
     "hub/info": HubInfo,
     "hub/health": HubHealth,
@@ -70,3 +90,17 @@ def test_a_message_on_a_foreign_topic_is_refused() -> None:
         decode("bar/ETH-USDT/1m", encode(bar))
     assert topic_of(bar) == "bar/BTC-USDT/1m"
     assert bar.open_time == START
+
+
+def test_a_chunk_on_the_wire_is_nothing_but_its_bytes() -> None:
+    chunk = ModelChunk(sha256="0" * 64, index=12, data=bytes(range(256)))
+    assert encode(chunk) == chunk.data
+    assert decode(topic_of(chunk), encode(chunk)) == chunk
+
+
+@pytest.mark.parametrize(
+    "ending", [f"{'0' * 64}/012", f"{'0' * 64}/-1", f"{'0' * 64}/x", f"{'0' * 63}/1", f"{'0' * 64}/4096", f"{'0' * 64}/\u0661"]
+)
+def test_a_chunk_on_a_topic_that_names_none_is_refused(ending: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode(f"model/chunk/{ending}", b"x")

@@ -13,7 +13,8 @@ import pytest
 from hub.market.features import FEATURE_HASH, FEATURES
 from hub.market.interval import from_ms
 from tests.trainer.toy import SMALL, SYMBOLS, stretch
-from trainer.export import OUTPUTS, session, told_by
+from trainer.export import OUTPUTS, session
+from trainer.model_file import told_by
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 14_000
