@@ -60,11 +60,11 @@ def test_a_secret_that_others_can_read_is_refused_and_never_shown(tmp_path: Path
 
 
 def test_the_demo_shows_bars_without_anything_prepared(tmp_path: Path) -> None:
-    """What a newcomer sees first."""
+    """What a newcomer sees first: the market as it goes on, not the hours before."""
     write_config(tmp_path)
     answer = hub(tmp_path, "-c", "config.yaml", "demo", "--speed", "120", "--for", "8s")
     assert answer.returncode == 0, answer.stderr
-    assert sum(" bar " in line for line in answer.stdout.splitlines()) > 60
+    assert sum(" bar " in line for line in answer.stdout.splitlines()) > 10
 
 
 def test_help_and_a_wrong_word_are_quick_and_clear(tmp_path: Path) -> None:

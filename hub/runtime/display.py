@@ -2,10 +2,14 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from hub.messages import Alert, Bar, Forecast, Message, Score
 from hub.runtime.app import App
 from hub.score_words import verdict_of
+
+FRESH = timedelta(minutes=10)
+"""Older bars are history, and not shown."""
 
 
 def bars_on(show: Callable[[str], None] = print) -> Callable[[App], Awaitable[None]]:
@@ -13,6 +17,8 @@ def bars_on(show: Callable[[str], None] = print) -> Callable[[App], Awaitable[No
 
     async def follow(app: App) -> None:
         async for message in app.bus.subscribe((Bar, Forecast, Score, Alert)):
+            if isinstance(message, Bar) and app.clock.now() - message.close_time > FRESH:
+                continue  # the past is being filled in: a progress bar says so
             show(line(message))
             sys.stdout.flush()
 

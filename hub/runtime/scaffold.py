@@ -41,6 +41,12 @@ plugins:                           # a plugin runs if, and only if, its section 
     # binance: {base_url: https://api.binance.com}
     # coingecko: {base_url: https://api.coingecko.com/api/v3, api_key: null}
     # simulated: {file: null, seed: 1}               # file: bars.csv.gz to replay, or null for a market made by chance
+  inference:                       # forecasts, by the model that comes with the hub until yours is better
+    every: 5m                      # any span that divides a day
+    # patience: 60s                # how long a bar is waited for; a late forecast is not made
+    # shadow: 24h                  # how long a new model is proven at least; 0m takes it live after its test
+    # trusted_keys: []             # beside those of `hub models trust KEY.pub`
+  scorecard: {}                    # scores every forecast beside "nothing changes"
   # influxdb:                      # everything on disk, in InfluxDB 1.x, 2.x or 3 Core
   #   url: http://localhost:8086
   #   api: auto                    # auto | v1 | v2

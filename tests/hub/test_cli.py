@@ -420,7 +420,7 @@ def test_what_init_writes_loads_and_is_the_default(tmp_path: Path) -> None:
     configuration = load_configuration(tmp_path / "config.yaml", {})
     configuration.raise_problems()
     assert configuration.settings.model_copy(update={"plugins": {}}) == HubSettings(plugins={})
-    assert _checked_sections(tmp_path, configuration).keys() == {"collector"}
+    assert _checked_sections(tmp_path, configuration).keys() == {"collector", "inference", "scorecard"}
 
 
 def _checked_sections(folder: Path, configuration: Any) -> dict[str, Any]:
