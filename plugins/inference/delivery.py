@@ -14,6 +14,7 @@ from re import fullmatch
 from typing import Literal
 
 from hub import Bar, Hub, ModelChunk, ModelManifest, ModelWant, ServedModel, TransientError
+from hub.clock import Clock, SystemClock
 from hub.ledger import compare
 from hub.market.features import FEATURE_HASH
 from hub.offer import Offer, OfferRefused, opened
@@ -40,8 +41,10 @@ PART_KEPT = timedelta(hours=24)
 class Delivery:
     """One offer at a time: the one with the highest counter."""
 
-    def __init__(self, hub: Hub, settings: InferenceSettings, slot: Slot) -> None:
+    def __init__(self, hub: Hub, settings: InferenceSettings, slot: Slot, machine: Clock | None = None) -> None:
+        """`machine` dates offers: they are made in the present, also where the hub replays the past."""
         self._hub = hub
+        self._machine = machine or SystemClock()
         self._settings = settings
         self._slot = slot
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -105,7 +108,7 @@ class Delivery:
 
     def _check(self, offer: Offer) -> None:
         """OfferRefused for an offer that is well signed, and yet not to be taken."""
-        now = self._hub.clock.now()
+        now = self._machine.now()
         if offer.expires_at < now:
             raise OfferRefused(f"it was to be taken until {offer.expires_at:%Y-%m-%d %H:%M} UTC; publish it again")
         if offer.counter > now.timestamp() * 1000 + FAR_AHEAD_MS:
@@ -220,7 +223,7 @@ class Delivery:
         await self._slot.change(self._slot.answer(claimed, "rejected", str(error), counter))
 
     def _clear_old_parts(self, offer: Offer) -> None:
-        now = self._hub.clock.now().timestamp()
+        now = self._machine.now().timestamp()
         with suppress(OSError):
             for part in self._slot.folder.glob("*.part"):
                 if part.stem != offer.sha256 and now - part.stat().st_mtime > PART_KEPT.total_seconds():

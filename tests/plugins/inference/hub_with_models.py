@@ -22,7 +22,7 @@ class ModelHub:
     def __init__(self, folder: Path, store: MemoryStore | None = None, **settings: Any) -> None:
         self.hub = FakeHub({"shadow": timedelta(hours=24), **settings}, store=store or MemoryStore(), data_dir=folder)
         self.slot = Slot(self.hub)
-        self.delivery = Delivery(self.hub, self.hub.settings_for(InferenceSettings), self.slot)
+        self.delivery = Delivery(self.hub, self.hub.settings_for(InferenceSettings), self.slot, self.hub.clock)
         self.content = b""
         self.offer: Offer | None = None
         self.said: list[Message] = []
