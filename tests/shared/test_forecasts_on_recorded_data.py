@@ -52,7 +52,7 @@ def bars_of(file: Path, symbol: str, most: int) -> list[Bar]:
     ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(580)
 async def test_forecasts_are_the_same_live_replayed_and_by_the_trainer(shared_data: Path, tmp_path: Path) -> None:
     """What was said live, from a store that ended there, is what the whole history gives later, and what training saw."""
     files = {symbol: file_of(shared_data, base, "20250921_20250925") for symbol, base in SYMBOLS.items()}
