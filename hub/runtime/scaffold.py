@@ -47,6 +47,9 @@ plugins:                           # a plugin runs if, and only if, its section 
     # shadow: 24h                  # how long a new model is proven at least; 0m takes it live after its test
     # trusted_keys: []             # beside those of `hub models trust KEY.pub`
   scorecard: {}                    # scores every forecast beside "nothing changes"
+  # alerts:                        # tells people: plugins in trouble, models that come and go, sure forecasts of a proven model
+  #   urls: []                     # Apprise URLs: mailto://, json://, ntfy://, tgram://, ...
+  #   late: 1h                     # what could not be delivered for so long is left out
   # influxdb:                      # everything on disk, in InfluxDB 1.x, 2.x or 3 Core
   #   url: http://localhost:8086
   #   api: auto                    # auto | v1 | v2
