@@ -91,6 +91,9 @@ class Delivery:
         except OfferRefused as error:
             await self._refuse_unsigned(manifest, error)
             return
+        last = self._slot.state.answer
+        if last is not None and (last.sha256, last.counter) == (offer.sha256, offer.counter) and last.status != "staged":
+            return  # it is the broker's memory, and was answered
         try:
             self._check(offer)
             if (place := self._place_of(offer)) is not None:

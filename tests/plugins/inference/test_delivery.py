@@ -295,3 +295,22 @@ async def test_unsigned_offers_are_not_answered_without_end(tmp_path: Path) -> N
             await home.delivery.heard([manifest.model_copy(update={"sig": f"{number:0128x}"})])
         await asyncio.sleep(0.1)
         assert 1 <= sum(1 for message in home.said if not isinstance(message, ModelWant)) <= 15
+
+
+async def test_an_old_offer_that_the_broker_still_holds_changes_nothing(tmp_path: Path) -> None:
+    """It comes again at every start and every connection."""
+    store = MemoryStore()
+    home = ModelHub(tmp_path, store, shadow=timedelta(0))
+    trust(tmp_path)
+    async with home.running():
+        await live_with(home, CONTENT)
+        await home.slot.roll_back("by hand")
+    before = home.newest()
+    for _ in range(3):
+        async with ModelHub(tmp_path, store, shadow=timedelta(0)).running() as life:
+            offer = offer_of(CONTENT, 10)
+            for _ in range(5):
+                await life.delivery.heard([signed(offer)])
+            await asyncio.sleep(0.05)
+            assert life.newest() == before
+            assert life.slot.live()[0].name == "starter"
