@@ -1,5 +1,6 @@
-"""The only door to onnxruntime in the running hub: a model given as bytes, one thread, a small arena, no file in reach."""
+"""The only door to onnxruntime in the running hub: a model given as bytes, one thread, an arena as small as the model, no file in reach."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,24 @@ class Model:
         """[window, features] to [log_return, low, high, p_up] x [horizons]. ModelFailed where it fails, or says what cannot be."""
         try:
             answers = self._session.run(OUTPUTS, {INPUT: rows[None]})
-            said = np.concatenate(answers).astype(np.float64)
+            expected, low, high, p_up = said = [
+                answer[0].tolist() for answer in answers
+            ]  # a dozen numbers: numpy's calls would take longer
         except Exception as error:
             raise ModelFailed(f"its run failed: {_words(error)}") from error
-        if said.shape != (len(OUTPUTS), len(self.facts.horizons)):
-            raise ModelFailed(f"it answers for {said.shape[-1]} horizons, and its metadata names {len(self.facts.horizons)}")
-        expected, low, high, p_up = said
-        if not np.isfinite(said).all() or (np.abs(said[:3]) > WIDEST).any():
-            raise ModelFailed("it says a number that cannot be")
-        if (low > expected).any() or (expected > high).any() or (p_up < 0.0).any() or (p_up > 1.0).any():
-            raise ModelFailed("its numbers contradict each other: low, price, high must ascend, and P(up) lies in 0 to 1")
-        return said
+        if {answer.shape for answer in answers} != {(1, len(self.facts.horizons))}:
+            raise ModelFailed(f"it answers in the shape {answers[0].shape}, and its metadata names {len(self.facts.horizons)} horizons")
+        for four in zip(low, expected, high, p_up, strict=True):
+            _refuse(*four)
+        return np.array(said)
+
+
+def _refuse(low: float, expected: float, high: float, p_up: float) -> None:
+    """A number that is none is in no order with any other."""
+    if not all(-WIDEST <= level <= WIDEST for level in (low, expected, high)) or not isfinite(p_up):
+        raise ModelFailed("it says a number that cannot be")
+    if not low <= expected <= high or not 0.0 <= p_up <= 1.0:
+        raise ModelFailed("its numbers contradict each other: low, price, high must ascend, and P(up) lies in 0 to 1")
 
 
 def _session(content: bytes, nowhere: Path) -> Any:
@@ -46,7 +54,6 @@ def _session(content: bytes, nowhere: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(nowhere))
