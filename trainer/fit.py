@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hub.errors import HubError
 from hub.market.interval import MINUTE_MS
+from trainer import team
 from trainer.dataset import Dataset, Index
 from trainer.model import Forecaster, loss
 from trainer.precision import Precision, autocast, device_named, quickest
@@ -48,7 +50,6 @@ class Fit:
         self._train = train
         self._validation = validation
         self._folder = folder
-        self._rank, self._world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         torch.manual_seed(spec.seed)
         self.model = Forecaster(spec)
         rows = data.newest(train)
@@ -59,13 +60,13 @@ class Fit:
         self._optimizer = torch.optim.AdamW(self.model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=False)
         self._trained: nn.Module = _Raw(self.model)
-        if self._world > 1:
+        if team.size() > 1:
             self._trained = nn.parallel.DistributedDataParallel(self._trained)
         self._weights = _recency(data.open_time[train], spec.recency)
 
     @property
     def steps_an_epoch(self) -> int:
-        return max(1, len(self._train) // (self.spec.batch * self._world))
+        return max(1, len(self._train) // (self.spec.batch * team.size()))
 
     @property
     def steps(self) -> int:
@@ -81,7 +82,7 @@ class Fit:
         if self.spec.precision != "auto":
             self.precision = self.spec.precision
         elif not self.progress.step:
-            self.precision = quickest(self.device, self._try)
+            self.precision = team.agreed(quickest(self.device, self._try))
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         every = max(1, self.steps_an_epoch // self.spec.validations)
         total, counted = 0.0, 0
@@ -106,7 +107,7 @@ class Fit:
         size = self.spec.batch
         while self.progress.step < self.steps:
             epoch, done = divmod(self.progress.step, self.steps_an_epoch)
-            order = np.random.default_rng((self.spec.seed, epoch)).permutation(len(self._train))[self._rank :: self._world]
+            order = np.random.default_rng((self.spec.seed, epoch)).permutation(len(self._train))[team.rank() :: team.size()]
             for number in range(done, self.steps_an_epoch):
                 yield np.sort(order[number * size : (number + 1) * size])
 
@@ -163,7 +164,7 @@ class Fit:
             self._best = {name: each.clone() for name, each in self._averaged.items()}
         self.model.load_state_dict(current)
         self.progress.curve.append({"step": self.progress.step, "training": training_loss, "validation": value})
-        if self._rank == 0:
+        if team.leads():
             self._save()
 
     @torch.no_grad()
@@ -235,9 +236,12 @@ def write_whole(file: Path, content: dict[str, Any]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(file)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, OSError | RuntimeError):  # torch has words of its own for a write that failed
+            reason = (isinstance(error, OSError) and error.strerror) or "the disk is full, or fails"
+            raise HubError(f"{file}: cannot be written: {reason}; what was there is still good, and the same command goes on") from error
         raise
 
 

@@ -11,11 +11,13 @@ import torch
 from hub.errors import HubError
 from hub.market.features import FEATURE_HASH
 from hub.market.outcome import HORIZONS
+from trainer import team
 from trainer.calibrate import calibrate
 from trainer.dataset import Dataset, Index
 from trainer.fit import Fit, Progress, read_whole, write_whole
 from trainer.forecasts import forecasts_of, network
 from trainer.model import Forecaster
+from trainer.precision import device_named
 from trainer.run import Run
 from trainer.seen import stretches_of
 from trainer.spec import Spec
@@ -52,15 +54,19 @@ def train(
     tests = folds(data, spec)
     last = final_split(data, spec)
     _enough(tests, last)
-    _same_experiment(run, spec, data)
-    for number, split in enumerate(tests, 1):
-        if run.load_forecasts(f"fold-{number}.npz", data) is None:
-            model = _fitted(run, f"fold {number}", spec, data, split, device, tell)
-            run.save_forecasts(f"fold-{number}.npz", data, forecasts_of(network(model), data, split.test))
-    if read_whole(run.weights) is None:
-        model = _fitted(run, "final", spec, data, last, device, tell)
-        write_whole(run.weights, {"state": model.state_dict()})
-    run.write("run.json", {**_facts(run, spec, data, last), "data": str(source.absolute()), "quick": quick})
+    with team.together(device_named(device)):
+        _same_experiment(run, spec, data)
+        for number, split in enumerate(tests, 1):
+            if team.agreed(run.load_forecasts(f"fold-{number}.npz", data) is None):
+                model = _fitted(run, f"fold {number}", spec, data, split, device, tell)
+                if team.leads():
+                    run.save_forecasts(f"fold-{number}.npz", data, forecasts_of(network(model), data, split.test))
+        if team.agreed(read_whole(run.weights) is None):
+            model = _fitted(run, "final", spec, data, last, device, tell)
+            if team.leads():
+                write_whole(run.weights, {"state": model.state_dict()})
+        if team.leads():
+            run.write("run.json", {**_facts(run, spec, data, last), "data": str(source.absolute()), "quick": quick})
 
 
 def folds(data: Dataset, spec: Spec) -> list[Split]:
@@ -106,11 +112,13 @@ def _fitted(run: Run, stage: str, spec: Spec, data: Dataset, split: Split, devic
     fit = Fit(spec, data, split.train, split.validation, folder, device=device)
 
     def heard(progress: Progress, loss: float) -> None:
-        tell(Stage(stage, progress.step, fit.steps, loss))
+        if team.leads():
+            tell(Stage(stage, progress.step, fit.steps, loss))
 
     model = fit.run(heard)
     calibrate(model, data, split.validation)
-    run.write(f"{folder.name}/curve.json", {"curve": fit.progress.curve, "precision": fit.precision})
+    if team.leads():
+        run.write(f"{folder.name}/curve.json", {"curve": fit.progress.curve, "precision": fit.precision})
     return model.to(torch.device("cpu"))
 
 
@@ -126,9 +134,10 @@ def _enough(folds: list[Split], last: Split) -> None:
 def _same_experiment(run: Run, spec: Spec, data: Dataset) -> None:
     """A run is one spec on one data set; anything else needs another name."""
     told = {"spec": spec.model_dump(), "data": fingerprint(data)}
-    known = run.read("experiment.json")
+    known = team.agreed(run.read("experiment.json"))
     if known is None:
-        run.write("experiment.json", told)
+        if team.leads():
+            run.write("experiment.json", told)
     elif known != told:
         what = "spec" if known["spec"] != told["spec"] else "data"
         raise HubError(f"{run.folder}: was begun with other {what}; choose another --run, or delete that folder")
