@@ -9,7 +9,8 @@ import pytest
 
 from hub.market.features import FEATURE_HASH, FEATURES
 from tests.trainer.toy import market
-from trainer.export import OUTPUTS, session, told_by
+from trainer.export import OUTPUTS, session
+from trainer.model_file import told_by
 from trainer.starter import starter_file
 
 
