@@ -22,7 +22,7 @@ from trainer.quantise import anonymous, variants
 from trainer.spec import RUNS, load_spec
 
 ONNX = """
-import json, resource, sys, time
+import json, sys, time
 begun = time.perf_counter()
 import numpy, onnxruntime
 options = onnxruntime.SessionOptions()
@@ -32,7 +32,7 @@ session = onnxruntime.InferenceSession(open(sys.argv[1], "rb").read(), options, 
 session.run(None, {"features": numpy.zeros((1, 60, int(sys.argv[2])), numpy.float32)})
 """
 TORCH = """
-import json, resource, sys, time, warnings
+import json, sys, time, warnings
 warnings.simplefilter("ignore")
 begun = time.perf_counter()
 import torch
@@ -40,7 +40,10 @@ model = torch.jit.load(sys.argv[1])
 with torch.no_grad():
     model(torch.zeros(1, 60, int(sys.argv[2])))
 """
-TELL = "print(json.dumps([time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, sorted(sys.modules)]))"
+TELL = """
+peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([time.perf_counter() - begun, peak / 1024, sorted(sys.modules)]))
+"""
 
 
 def rows(runs: int = 300, rounds: int = 5) -> list[Row]:
