@@ -181,6 +181,8 @@ class ModelAnswer(Message):
     status: Literal["staged", "shadow", "live", "rejected", "rolled_back"]
     reason: Annotated[str, Field(max_length=1000)]
     at: UtcTime
+    model: Annotated[str, Field(max_length=130)] | None = None
+    """Name and version, as far as they are known."""
 
 
 class ModelState(Message):

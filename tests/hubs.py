@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,11 @@ def drop_in(folder: Path, name: str, text: str) -> None:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A hub that runs until the block ends; its stderr is in the file `log`."""
-    command = [*HUB, *arguments, "run"]
+def running(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, program: Sequence[str] = HUB
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A hub that runs until the block ends; its stderr is in the file `log`. `program`: one that is not as it should be."""
+    command = [*program, *arguments, "run"]
     with (
         (folder / "log").open("ab") as log,
         subprocess.Popen(command, cwd=folder, env=ENVIRONMENT | dict(env or {}), stderr=log) as process,

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import os
-import random
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,22 @@ from typing import Any
 import pytest
 
 from hub.clock import SystemClock
+from hub.errors import HubError
+from hub.runtime import control
 from hub.settings import MqttSettings
+from plugins.inference.slot import MOST_FAILURES
 from tests.brokers import Mosquitto, Proxy
-from tests.hubs import ENVIRONMENT, hub, log_of, running, status_until, write_config
+from tests.crash.killed_at import STEPS
+from tests.disks import can_mount, mounted
+from tests.hubs import ENVIRONMENT, HUB, hub, log_of, log_until, running, status_until, write_values
 from tests.models import digest
-from tests.offers import golden_of, other_model, padded
+from tests.offers import other_model, padded
+from tests.publishing import exported, trainer
 from trainer.keygen import make_keys
 from trainer.publish import offer_of, publish
-from trainer.run import Run
 
-PLUGINS = "  inference: {shadow: 0m}\n"
+CRASH = Path(__file__).parent / "crash"
+KILLED_AT = str(CRASH / "killed_at.py")
 
 
 @pytest.fixture
@@ -35,29 +42,16 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield mosquitto
 
 
-def home_of(tmp_path: Path, port: int, *, trusting: bool = True) -> Path:
+def home_of(tmp_path: Path, port: int, *, trusting: bool = True, backfill: str = "30m") -> Path:
     """A hub's folder, and in it a trainer's: a pair of keys, and what it has exported."""
     home = tmp_path / "home"
     home.mkdir()
-    write_config(home, PLUGINS, port=port, embedded=False)
+    collector = {"source": "simulated", "backfill": backfill}
+    write_values(home, mqtt={"port": port, "embedded": False}, plugins={"collector": collector, "inference": {"shadow": "0m"}})
     make_keys(home)
     if trusting:
         assert hub(home, "models", "trust", "tickerml.pub").returncode == 0
     return home
-
-
-def exported(home: Path, name: str, content: bytes, plain: bytes | None = None) -> Run:
-    """runs/NAME as `trainer export` leaves it, as far as publishing needs it."""
-    run = Run.named(name, home / "runs")
-    run.folder.mkdir(parents=True)
-    run.model.write_bytes(content)
-    run.write("export.json", {"golden": golden_of(plain or content).model_dump(mode="json")})
-    return run
-
-
-def trainer(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "trainer", *words]
-    return subprocess.run(command, cwd=home, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
 
 
 def models(home: Path) -> dict[str, Any]:
@@ -154,38 +148,97 @@ async def test_four_megabytes_come_over_a_line_that_is_cut_at_every_one(tmp_path
     assert line.bytes <= 1.3 * len(content), f"{line.bytes / len(content):.2f} times the file, in {took:.1f} s"
 
 
-def kills_while_publishing(tmp_path: Path, port: int, kills: int) -> None:
-    """SIGKILL the hub again and again while one model after the other comes in; at every start a model serves."""
-    home, chance = home_of(tmp_path, port), random.Random(1)
-    plain = [other_model(0.01 * number) for number in range(1, kills + 2)]
-    for number, each in enumerate(plain):
-        exported(home, f"m{number}", padded(each, 900_000), each)
-    for number in range(kills):
-        with running(home) as process:
+def kills_at_each_step(tmp_path: Path, port: int, times: int) -> None:
+    """A model serves at every start; and the same `trainer publish`, that was waiting all the time, brings its model home."""
+    home = home_of(tmp_path, port)
+    for number, step in enumerate(list(STEPS) * times):
+        plain = other_model(0.001 * (number + 1))
+        content = padded(plain, 700_000)
+        exported(home, f"m{number}", content, plain)
+        with running(home, program=(sys.executable, KILLED_AT, step)) as doomed:
             status_until(home, lambda shown: shown.get("running"))
-            assert models(home)["live"]["sha256"], number
-            with subprocess.Popen(
-                [sys.executable, "-m", "trainer", "publish", f"m{number}", "--wait", "60s"],
-                cwd=home,
-                env=ENVIRONMENT,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            ) as offering:
-                time.sleep(chance.uniform(1.0, 4.0))
-                process.kill()
-                offering.kill()
-    with running(home):
-        status_until(home, lambda shown: shown.get("running"))
-        last = trainer(home, "publish", f"m{kills}", "--wait", "60s")
-        assert last.returncode == 0, last.stderr + log_of(home)[-3000:]
-        assert models(home)["live"]["sha256"] == digest((home / "runs" / f"m{kills}" / "model.onnx").read_bytes())
+            with offering(home, f"m{number}") as trainer:
+                assert doomed.wait(60) == -signal.SIGKILL, step
+                serves = models(home)
+                with running(home):
+                    shown = status_until(home, lambda shown: shown.get("running"))
+                    assert shown["plugins"], serves
+                    assert trainer.wait(90) == 0, step + log_of(home)[-3000:]
+                    assert models(home)["live"]["sha256"] == digest(content), step
+        files = sorted(file.name for file in (home / "data" / "inference" / "models").iterdir())
+        assert not [name for name in files if name.endswith(".part")], step
 
 
-@pytest.mark.timeout(300)
-def test_a_hub_that_is_killed_while_a_model_comes_in_always_has_one_that_serves(tmp_path: Path, broker: Mosquitto) -> None:
-    kills_while_publishing(tmp_path, broker.port, 6)
+def asked(home: Path) -> list[dict[str, Any]]:
+    """Forecasts of all symbols, made now. HubError where there are none, DependencyDown where the hub went down over them."""
+    found: list[dict[str, Any]] = control.ask(home / "data", "forecast/now")
+    return found
+
+
+def crashed(home: Path, process: subprocess.Popen[bytes]) -> int:
+    """Ask for forecasts until the hub has gone, and with which code."""
+    end = time.monotonic() + 60
+    while process.poll() is None:
+        assert time.monotonic() < end, log_of(home)[-3000:]
+        with suppress(HubError, OSError):
+            asked(home)
+        time.sleep(0.1)
+    return process.returncode
+
+
+@contextmanager
+def offering(home: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "trainer", "publish", name, "--wait", "80s"]
+    with subprocess.Popen(command, cwd=home, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.timeout(500)
+def test_a_hub_that_is_killed_at_any_step_of_a_delivery_has_a_model_and_gets_the_new_one(tmp_path: Path, broker: Mosquitto) -> None:
+    kills_at_each_step(tmp_path, broker.port, 1)
 
 
 @pytest.mark.torture
-def test_240_kills_while_models_come_in(tmp_path: Path, broker: Mosquitto) -> None:
-    kills_while_publishing(tmp_path, broker.port, int(os.environ.get("TICKERML_KILLS", "240")))
+def test_twenty_kills_at_each_step_of_a_delivery(tmp_path: Path, broker: Mosquitto) -> None:
+    kills_at_each_step(tmp_path, broker.port, int(os.environ.get("TICKERML_KILLS", "20")))
+
+
+@pytest.mark.timeout(240)
+def test_a_model_that_takes_the_hub_down_serves_no_fourth_time(tmp_path: Path, broker: Mosquitto) -> None:
+    """It passed its test, and crashes where it runs: after three of that, the model before it forecasts, without anybody's help."""
+    home, content = home_of(tmp_path, broker.port, backfill="27h"), other_model()
+    exported(home, "mine", content)
+    program = (sys.executable, str(CRASH / "aborting_model.py"))
+    with running(home, program=program) as process:
+        status_until(home, lambda shown: shown.get("running"))
+        assert trainer(home, "publish", "mine", "--wait", "60s").returncode == 0
+        endings = [crashed(home, process)]
+    for _ in range(MOST_FAILURES - 1):
+        with running(home, program=program) as process:
+            endings.append(crashed(home, process))
+    assert endings == [-signal.SIGABRT] * MOST_FAILURES
+    with running(home, program=program):
+        status_until(home, lambda shown: shown.get("running") and models(home)["live"]["name"] == "starter")
+        answer = models(home)["answer"]
+        assert (answer["status"], "went down 3 times" in answer["reason"]) == ("rolled_back", True)
+        assert {row["model"]["name"] for row in asked(home)} == {"starter"}
+        again = trainer(home, "publish", "mine", "--wait", "60s")
+        assert (again.returncode, "withdrawn before" in again.stderr) == (5, True)
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs leave to mount")
+def test_on_a_small_disk_a_model_is_refused_with_the_space_that_is_left(tmp_path: Path, broker: Mosquitto) -> None:
+    """M12: bars come first; a model needs twice its size and 256 MiB."""
+    home = home_of(tmp_path, broker.port)
+    exported(home, "mine", other_model())
+    data = home / "data"
+    with running(
+        home, program=mounted(HUB, f"cp -r {data} {home}/kept; mount -t tmpfs -o size=100m none {data}; cp -r {home}/kept/. {data}")
+    ):
+        log_until(home, "connected to the broker")
+        refused = trainer(home, "publish", "mine", "--wait", "60s")
+        assert refused.returncode == 5, refused.stderr
+        assert "MiB are free, too few for a new model" in refused.stderr

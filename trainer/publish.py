@@ -20,7 +20,8 @@ from trainer.run import Run
 
 VALID_FOR = timedelta(days=14)
 """An offer is to be taken within so long."""
-AGAIN_S = (1.0, 2.0, 5.0, 10.0)
+AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Between two connections, from the last one that carried a chunk."""
 Tell = Callable[[str], None]
 
 
@@ -71,15 +72,17 @@ class _Publication:
 
     async def through(self) -> ModelAnswer:
         """Try until there is an answer. PermanentError where the broker will never let it through."""
-        for number in range(2**31):
+        number = 0
+        while True:
+            before = self._sent
             try:
                 return await self._connected()
             except (TransientError, ConnectionLost) as error:
                 if str(error) != self._trouble:
                     self._tell(f"waiting: {error}")
                 self._trouble = str(error)
+            number = 0 if self._sent > before else number + 1
             await asyncio.sleep(AGAIN_S[min(number, len(AGAIN_S) - 1)])  # noqa: TID251 - real seconds of a real network
-        raise DependencyDown("no answer")
 
     def silence(self, wait: timedelta) -> str:
         """Why there is no answer, as far as can be told."""

@@ -62,7 +62,7 @@ def verdict(pairs: Pairs) -> Verdict:
         reason = f"{count} forecasts of both in {hours} hours; {LEAST_PAIRS} in {LEAST_HOURS} are needed to tell"
         return Verdict("wait", reason, count, hours)
     change, low, high = mean_by_hours(_changes(pairs), pairs.open_time)
-    words = f"its loss is {change:+.2%} of the live model's ({low:+.2%} to {high:+.2%}) on {count} forecasts of both in {hours} hours"
+    words = f"loss {change:+.2%} beside the live model's ({low:+.2%} to {high:+.2%}), on {count} forecasts of both in {hours} hours"
     if low > 0.0:
         return Verdict("reject", f"worse than the live model: {words}", count, hours, change, low, high)
     if change <= 0.0 and high < MARGIN:

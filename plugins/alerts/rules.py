@@ -82,7 +82,7 @@ def _model(rule: ModelRule, state: ModelState, _scores: Scores) -> Told | None:
     answer: ModelAnswer | None = state.answer
     if answer is None or answer.status not in rule.statuses:
         return None
-    return Told(HUB, f"model {answer.sha256[:12]} {answer.status.replace('_', ' ')}", answer.reason[:800] or answer.status)
+    return Told(HUB, f"model {answer.model or answer.sha256[:12]} {answer.status.replace('_', ' ')}", answer.reason[:800] or answer.status)
 
 
 def _name(symbol: str) -> str:

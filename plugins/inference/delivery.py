@@ -51,6 +51,7 @@ class Delivery:
         self._refusals: deque[float] = deque(maxlen=MOST_REFUSALS)
         self._download: Download | None = None
         self._arrived = asyncio.Event()
+        self._offered_again = False
         self._fetching: asyncio.Task[None] | None = None
         self._looked_at: float | None = None
         self._remark: str | None = None
@@ -85,6 +86,8 @@ class Delivery:
     async def _offered(self, manifest: ModelManifest) -> None:
         mark = sha256(f"{manifest.payload} {manifest.sig}".encode()).hexdigest()
         if mark in self._seen:
+            self._offered_again = True  # perhaps by a trainer that was cut off, and has not heard what was asked meanwhile
+            self._arrived.set()
             return
         self._seen[mark] = None
         if len(self._seen) > REMEMBERED:
@@ -100,7 +103,7 @@ class Delivery:
         try:
             self._check(offer)
             if (place := self._place_of(offer)) is not None:
-                await self._slot.change(self._slot.answer(offer.sha256, place, "it stands there already", offer.counter))
+                await self._slot.change(self._slot.answer(offer.sha256, place, "it stands there already", offer))
                 return
             await self._begin(offer)
         except OfferRefused as error:
@@ -157,15 +160,13 @@ class Delivery:
             await self._fetch(download)
             await asyncio.to_thread(download.finish)
         self._remark = None
-        await self._slot.change(
-            self._slot.answer(offer.sha256, "staged", "all of it is here; it is tested", offer.counter), floor=offer.counter
-        )
+        await self._slot.change(self._slot.answer(offer.sha256, "staged", "all of it is here; it is tested", offer), floor=offer.counter)
         await self_test(self._slot.folder / f"{offer.sha256}.onnx", offer)
         now = self._hub.clock.now()
         model = ServedModel(name=offer.name, version=offer.version, sha256=offer.sha256, since=now, scores=offer.scores)
         if self._settings.shadow:
             reason = f"it passed its test, and is proven beside the live model for {self._settings.shadow.total_seconds() / 3600:g} h"
-            await self._slot.change(self._slot.answer(offer.sha256, "shadow", reason, offer.counter), shadow=model)
+            await self._slot.change(self._slot.answer(offer.sha256, "shadow", reason, offer), shadow=model)
             self._hub.log.info("a model is in shadow", name=model.name, version=model.version)
         else:
             await self._slot.to_live(model, "it passed its test; inference.shadow is 0")
@@ -175,6 +176,7 @@ class Delivery:
         patience = 0
         while missing := download.missing:
             wanted = missing[:AT_ONCE]
+            self._offered_again = False
             self._slot.ask_for(ModelWant(sha256=download.offer.sha256, chunks=tuple(wanted)))
             if await self._some_of(download, wanted, ASK_AGAIN_S[patience]):
                 patience = 0
@@ -184,7 +186,7 @@ class Delivery:
                 raise TransientError(f"the trainer has gone with {len(missing)} chunks still missing; `trainer publish` goes on with them")
 
     async def _some_of(self, download: Download, wanted: Sequence[int], seconds: float) -> bool:
-        """Wait until these chunks are here, or none of them comes any more; whether one did."""
+        """Wait until these chunks are here, or none of them comes any more; whether there is hope."""
         before = set(wanted)
         while left := before.intersection(download.missing):
             self._arrived.clear()
@@ -193,6 +195,8 @@ class Delivery:
                     await self._arrived.wait()
             if download.wasted > MOST_WASTED:
                 raise OfferRefused("what comes on the topic of its chunks is not what was offered")
+            if self._offered_again:
+                return True
             if left == before.intersection(download.missing):
                 break
         return len(before.intersection(download.missing)) < len(before)
@@ -210,7 +214,7 @@ class Delivery:
         refused = (*state.refused, offer.sha256)[-MOST_REFUSED:] if for_good and offer.sha256 not in state.refused else state.refused
         floor = max(state.floor, offer.counter) if for_good else state.floor
         self._hub.log.warning("a model is refused", name=offer.name, version=offer.version, reason=str(error))
-        await self._slot.change(self._slot.answer(offer.sha256, "rejected", str(error), offer.counter), refused=refused, floor=floor)
+        await self._slot.change(self._slot.answer(offer.sha256, "rejected", str(error), offer), refused=refused, floor=floor)
 
     async def _refuse_unsigned(self, manifest: ModelManifest, error: OfferRefused) -> None:
         """Nobody we trust said it: told, but not remembered, and not more often than a person would offer models."""
@@ -220,7 +224,8 @@ class Delivery:
             return
         self._refusals.append(now)
         claimed, counter = _claim(manifest)
-        await self._slot.change(self._slot.answer(claimed, "rejected", str(error), counter))
+        answer = self._slot.answer(claimed, "rejected", str(error))
+        await self._slot.change(answer.model_copy(update={"counter": counter}))
 
     def _clear_old_parts(self, offer: Offer) -> None:
         now = self._machine.now().timestamp()

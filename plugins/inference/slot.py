@@ -18,6 +18,7 @@ from typing import Any
 
 from hub import Hub, ModelAnswer, ModelState, ModelWant, PermanentError, ServedModel
 from hub.errors import HubError
+from hub.offer import Offer
 from plugins.inference.model_file import facts_in
 from plugins.inference.onnx_look import metadata
 
@@ -172,13 +173,16 @@ class Slot:
             self._hub.log.warning("the model in shadow is refused", name=shadow.name, version=shadow.version, reason=reason)
             self._tidy()
 
-    def answer(self, sha256: str, status: Any, reason: str, counter: int | None = None) -> ModelAnswer:
-        """An answer as of now; `counter` of the offer, if it is not the one that was answered last."""
-        last = self.state.answer
-        known = last.counter if last is not None and last.sha256 == sha256 else 0
-        return ModelAnswer(
-            sha256=sha256, counter=known if counter is None else counter, status=status, reason=reason[:1000], at=self._hub.clock.now()
-        )
+    def answer(self, sha256: str, status: Any, reason: str, offer: Offer | None = None) -> ModelAnswer:
+        """An answer as of now; `offer`, if it is not about one that was answered before."""
+        counter, name = (0, None) if offer is None else (offer.counter, f"{offer.name} {offer.version}")
+        if offer is None and (last := self.state.answer) is not None and last.sha256 == sha256:
+            counter, name = last.counter, last.model
+        for place in (self.state.live, self.state.shadow, self.state.previous):
+            if place is not None and place.sha256 == sha256:
+                name = f"{place.name} {place.version}"
+        now = self._hub.clock.now()
+        return ModelAnswer(sha256=sha256, counter=counter, status=status, reason=reason[:1000], at=now, model=name)
 
     def told(self) -> dict[str, Any]:
         """Who stands where, for people and commands."""

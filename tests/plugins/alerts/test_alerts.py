@@ -1,11 +1,6 @@
 """What is worth telling is told once, to everybody, and nothing else is."""
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +16,7 @@ from plugins import alerts
 from plugins.alerts.notify import Notifier, is_quiet
 from plugins.alerts.rules import HUB
 from plugins.alerts.settings import AlertsSettings, QuietHours
+from tests.webhooks import listening
 
 MODEL = ModelId(name="m", version="1", sha256="1" * 64)
 
@@ -168,42 +164,6 @@ def test_quiet_hours_go_by_the_clocks_on_the_wall(at: datetime, begin: time, end
     shown = moment.astimezone(ZoneInfo(zone)).time()
     inside = begin <= shown < end if begin <= end else not end <= shown < begin
     assert is_quiet(QuietHours(begin=begin, end=end, zone=zone), moment) == inside
-
-
-class Listener(BaseHTTPRequestHandler):
-    """Takes notifications, unless told otherwise."""
-
-    heard: list[dict[str, Any]]
-    refuses = 0
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if type(self).refuses > 0:
-            type(self).refuses -= 1
-            self.send_response(503)
-        else:
-            self.heard.append(json.loads(body))
-            self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_arguments: Any) -> None:
-        pass
-
-
-@contextmanager
-def listening(refuses: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The address of a real HTTP server, and what it has heard."""
-    kind = type("Here", (Listener,), {"heard": [], "refuses": refuses})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"json://127.0.0.1:{server.server_address[1]}", kind.heard  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def alert(text: str = "it moved", **changed: Any) -> Alert:

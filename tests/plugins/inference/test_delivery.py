@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,19 @@ async def test_a_download_goes_on_after_a_restart_with_what_is_missing(tmp_path:
         await home.offered(offer, content, signed(offer))
         asked = {index for message in home.said if isinstance(message, ModelWant) for index in message.chunks}
         assert asked == set(range(len(offer.chunks))) - {2}
+
+
+async def test_parts_that_nobody_has_gone_on_with_for_a_day_are_deleted(tmp_path: Path) -> None:
+    """M12: their trainer has vanished. A younger one is kept: its trainer may come back."""
+    async with trusting(tmp_path).running() as home:
+        home.slot.folder.mkdir(parents=True)
+        now = home.hub.clock.now().timestamp()
+        for name, hours in (("a" * 64, 25), ("b" * 64, 23)):
+            part = home.slot.folder / f"{name}.part"
+            part.write_bytes(b"some of it")
+            os.utime(part, (now - hours * 3600,) * 2)
+        await home.offered(OFFER, CONTENT, signed(OFFER))
+        assert [file.stem for file in home.slot.folder.glob("*.part")] == ["b" * 64]
 
 
 class Cut(Exception):
