@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from hub.messages import Message
+from hub.messages import Bar, Message
 from hub.runtime.patience import Complaints
 from hub.runtime.refusal import payload_refused
 from hub.runtime.subscription import MESSAGES_HELD, MessageSubscription, Raw, Subscription
@@ -68,7 +68,11 @@ class Readers:
                 self.reject(topic, error)
                 return
             for each in readers:
-                if not each.offer(topic, message):
+                if each.offer(topic, message):
+                    continue
+                if isinstance(message, Bar):  # as while the past is filled in
+                    self._say_newest_only()
+                else:
                     self._too_slow(f"messages of kind {type(message).__name__}")
 
     def reject(self, topic: str, error: ValueError) -> None:
@@ -92,6 +96,10 @@ class Readers:
         else:
             del self._raw[subscription]
         self._on_close(subscription)
+
+    def _say_newest_only(self) -> None:
+        if self._complaints.due("bars"):
+            self._log.info("bars come faster than a plugin takes them: it is given the newest, the others it finds on disk")
 
     def _too_slow(self, what: str) -> None:
         if self._complaints.due(what):
