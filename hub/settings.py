@@ -171,7 +171,7 @@ class HubSettings(SettingsModel):
     log: LogSettings = LogSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(
-        default_factory=lambda: dict[str, dict[str, Any]](collector={}, inference={}, scorecard={}),
+        default_factory=lambda: dict[str, dict[str, Any]](collector={}, inference={}, news={}, scorecard={}),
         repr=False,  # written as it is, secrets too
     )
     """A plugin runs if, and only if, its section is here."""

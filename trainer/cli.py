@@ -198,6 +198,23 @@ def pipeline(
     print(json.dumps({"evaluation": made.table, "export": made.parity}) if as_json else told)
 
 
+@app.command()
+def headlines(
+    labelled: Annotated[Path, typer.Argument(metavar="LABELLED.csv", help="Columns text and label: positive, neutral or negative.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the weights.")] = Path("weights.npz"),
+    as_json: AsJson = False,
+) -> None:
+    """Learn how headlines sound, for the judge that needs no language model; with figures of folds that were not learnt from."""
+    from trainer.headlines import learn, read_labelled
+
+    learnt = learn(read_labelled(labelled))
+    try:
+        learnt.weights.save(out)
+    except OSError as error:
+        raise HubError(f"{out}: cannot be written: {error.strerror}") from error
+    print(json.dumps(learnt.figures) if as_json else f"{learnt.told()}\n{out}")
+
+
 def main() -> None:
     """The console script."""
     call(app)

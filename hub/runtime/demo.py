@@ -17,6 +17,7 @@ plugins:
   collector: {source: simulated, backfill: 26h}
   inference: {patience: 4m}  # a minute of this market is a second of yours
   scorecard: {window: 1d}
+  news: {simulated: true, ollama: {enabled: false}}
   alerts: {rules: [{when: forecast, confidence: 0.55, unproven: true}, {when: plugin}, {when: model}]}
 """
 

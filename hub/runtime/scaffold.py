@@ -47,6 +47,13 @@ plugins:                           # a plugin runs if, and only if, its section 
     # shadow: 24h                  # how long a new model is proven at least; 0m takes it live after its test
     # trusted_keys: []             # beside those of `hub models trust KEY.pub`
   scorecard: {}                    # scores every forecast beside "nothing changes"
+  news:                            # headlines, judged, and the mood of every hour
+    every: 15m
+    # feeds: [https://www.coindesk.com/arc/outboundfeeds/rss, https://cointelegraph.com/rss, https://decrypt.co/feed]
+    # newsapi: {base_url: https://newsapi.org/v2, api_key: null, a_day: 100, language: en}   # a key is not needed
+    # ollama: {base_url: http://localhost:11434, model: gemma3:4b, enabled: true}            # without it a lexicon judges
+    # names: {}                    # how headlines call an asset that is not known by itself: {PEPE: [pepe]}
+    # simulated: false             # true: headlines made by chance
   # alerts:                        # tells people: plugins in trouble, models that come and go, sure forecasts of a proven model
   #   urls: []                     # Apprise URLs: mailto://, json://, ntfy://, tgram://, ...
   #   late: 1h                     # what could not be delivered for so long is left out
@@ -66,6 +73,7 @@ ENV = """\
 # TICKERML__MQTT__PASSWORD=
 # TICKERML__GRAFANA__TOKEN=
 # TICKERML__PLUGINS__COLLECTOR__COINGECKO__API_KEY=
+# TICKERML__PLUGINS__NEWS__NEWSAPI__API_KEY=
 # TICKERML__PLUGINS__INFLUXDB__TOKEN=
 """
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hub.ban import Ban, wait_asked
+from hub.download import Answer, Unreachable, download, host_of, printable
 from hub.errors import PermanentError, TransientError
 from hub.flow import Hub
 from hub.market.interval import EARLIEST_MS, MINUTE_MS, Range, epoch_ms, minutes_in
-from plugins.collector.ban import Ban, wait_asked
-from plugins.collector.download import Answer, Unreachable, download, host_of, printable
 from plugins.collector.exchange_time import ExchangeTime
 from plugins.collector.klines import Page, first_open_time, parse
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from hub.ban import Ban, wait_asked
+from hub.download import Answer, download, host_of
 from hub.errors import TransientError
 from hub.flow import Hub
 from hub.market.interval import from_ms
 from hub.messages import Bar
-from plugins.collector.ban import Ban, wait_asked
-from plugins.collector.download import Answer, download, host_of
 from plugins.collector.exchange_time import ExchangeTime, newest_closed
 from plugins.collector.settings import CoinGeckoSettings
 

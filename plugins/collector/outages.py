@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hub.download import Unreachable
 from hub.errors import HubError, TransientError
 from hub.flow import Hub
 from hub.market.interval import MINUTE_MS, Range, to_ms
 from hub.messages import Bar, Gap
 from plugins.collector.binance import Binance, UnknownSymbol
 from plugins.collector.coingecko import CoinGecko
-from plugins.collector.download import Unreachable
 from plugins.collector.exchange_time import newest_closed
 from plugins.collector.gaps import unanswered
 from plugins.collector.stretches import common, without

@@ -46,7 +46,7 @@ def commands(group: Any = None, path: str = "") -> Iterator[tuple[str, click.Com
 
 COMMANDS = dict(commands())
 READS = sorted(COMMANDS.keys() - ACTS)
-ARGUMENTS = {"bars export": ["--symbol", "BTC/USDT"], "models trust": ["tickerml.pub"]}
+ARGUMENTS = {"bars export": ["--symbol", "BTC/USDT"], "sentiment": ["Bitcoin rallies"], "models trust": ["tickerml.pub"]}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_json_on_stdout_is_one_document_and_stderr_is_for_logs(station: Path, na
         assert "Traceback" not in line
 
 
-@pytest.mark.parametrize("name", [name for name in READS if name not in {"bars export", "bars gaps"}])
+@pytest.mark.parametrize("name", [name for name in READS if name not in {"bars export", "bars gaps", "sentiment"}])
 def test_a_plugin_that_prints_and_logs_does_not_spoil_the_data(tmp_path: Path, name: str) -> None:
     """Stdout is the command's, also where a plugin is loaded for it."""
     text = "print('noise')\nimport logging\nlogging.warning('noise')\nfrom hub import *\n@hookimpl\ndef register_checks(hub):\n"
@@ -148,7 +148,7 @@ def test_what_cannot_be_done_ends_with_its_number_and_words(tmp_path: Path, argu
     assert answer.stdout == ""
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(COMMANDS) if name not in {"init", "demo", "doctor"}])
+@pytest.mark.parametrize("name", [name for name in sorted(COMMANDS) if name not in {"init", "demo", "doctor", "sentiment"}])
 def test_a_wrong_configuration_is_3_for_every_command(tmp_path: Path, name: str) -> None:
     """The hub never runs, and nothing is shown, on half of what was meant."""
     write_values(tmp_path, mqtt={"hots": "x"}, symbols=["btc"])
@@ -420,7 +420,7 @@ def test_what_init_writes_loads_and_is_the_default(tmp_path: Path) -> None:
     configuration = load_configuration(tmp_path / "config.yaml", {})
     configuration.raise_problems()
     assert configuration.settings.model_copy(update={"plugins": {}}) == HubSettings(plugins={})
-    assert _checked_sections(tmp_path, configuration).keys() == {"collector", "inference", "scorecard"}
+    assert _checked_sections(tmp_path, configuration).keys() == {"collector", "inference", "news", "scorecard"}
 
 
 def _checked_sections(folder: Path, configuration: Any) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from hub.clock import SystemClock
+from hub.download import LARGEST, download
 from hub.errors import TransientError
 from hub.testing import START, FakeClock, FakeHub
 from plugins.collector.binance import Binance, UnknownSymbol
-from plugins.collector.download import LARGEST, download
 from plugins.collector.exchange_time import ExchangeTime
 from tests.exchanges import FakeExchange, answering, page, socket_server, station
 

@@ -1,4 +1,7 @@
-"""One bounded GET: capped in size and time, never compressed; and every way it can fail, in words."""
+"""One bounded question to a web server: capped in size and time, never compressed; and every way it can fail, in words.
+
+For plugins: `answer = await download(hub.http, url, params)`.
+"""
 
 import asyncio
 import errno
@@ -43,29 +46,42 @@ async def download(
     params: Mapping[str, str | int],
     headers: Mapping[str, str] | None = None,
     deadline_s: float = DEADLINE_S,
+    body: bytes | None = None,
 ) -> Answer:
-    """GET `url`. Unreachable where nothing comes, TransientError where what comes is not to be read."""
+    """GET `url`, or POST `body` (JSON) to it. Unreachable where nothing comes, TransientError where what comes is not to be read."""
     host = host_of(url)
     try:
         async with asyncio.timeout(deadline_s):
-            return await _get(http, host, url, params, headers or {})
+            return await _answer(http, host, url, params, headers or {}, body)
     except TimeoutError as error:
         raise Unreachable(f"{host} did not finish its answer within {deadline_s:.0f} s") from error
     except httpx.HTTPError as error:
         raise Unreachable(f"{host}: {_in_words(error)}") from error
 
 
-async def _get(http: httpx.AsyncClient, host: str, url: str, params: Mapping[str, str | int], headers: Mapping[str, str]) -> Answer:
+async def _answer(
+    http: httpx.AsyncClient, host: str, url: str, params: Mapping[str, str | int], headers: Mapping[str, str], body: bytes | None
+) -> Answer:
     asked = {"accept-encoding": "identity", "accept": "application/json", **headers}
-    async with http.stream("GET", url, params=params, headers=asked, follow_redirects=False, timeout=DEADLINE_S) as response:
+    if body is not None:
+        asked["content-type"] = "application/json"
+    question = http.stream(
+        *("GET" if body is None else "POST", url),
+        params=params or None,
+        headers=asked,
+        content=body,
+        follow_redirects=False,
+        timeout=None,
+    )
+    async with question as response:
         if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
             raise TransientError(f"{host} sent a compressed body ({printable(encoding)}) that we did not ask for: refused")
-        body = bytearray()
+        told = bytearray()
         async for piece in response.aiter_bytes():
-            body += piece
-            if len(body) > LARGEST:
+            told += piece
+            if len(told) > LARGEST:
                 raise TransientError(f"{host} sent more than {LARGEST // 1024 // 1024} MiB: given up")
-        return Answer(host, response.status_code, response.headers, bytes(body))
+        return Answer(host, response.status_code, response.headers, bytes(told))
 
 
 def printable(text: str, longest: int = 120) -> str:

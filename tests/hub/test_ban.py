@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hub.ban import DEFAULT_S, LONGEST_S, Ban, wait_asked
 from hub.testing import FakeClock
-from plugins.collector.ban import DEFAULT_S, LONGEST_S, Ban, wait_asked
 
 NOW = 1_747_699_200.0
 
