@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_group
 
-from hub import forecast_commands, model_commands, sentiment_commands
+from hub import dump_commands, forecast_commands, model_commands, sentiment_commands
 from hub.console import call, config_and_command, symbol_named, time_given
 from hub.errors import CheckFailed
 
@@ -36,6 +36,7 @@ app.add_typer(forecast_commands.app, name="forecasts")
 app.add_typer(model_commands.app, name="models")
 app.add_typer(grafana, name="grafana")
 app.command()(sentiment_commands.sentiment)
+app.command()(dump_commands.dump)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 For = Annotated[str | None, typer.Option("--for", help="Stop after this long, such as 90s; otherwise run until stopped.")]

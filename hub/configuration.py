@@ -56,6 +56,11 @@ class Configuration:
         bodies = written.items() if isinstance(written, dict) else ()
         return {str(name): {} if body is None else body for name, body in bodies if body is None or isinstance(body, dict)}
 
+    def ensure_section(self, name: str) -> None:
+        """A plugin that has no section has an empty one from now on, for a command that needs it."""
+        if name not in self.sections and isinstance(self.values.get("plugins") or {}, dict):
+            self.values["plugins"] = {**self.sections, name: {}}
+
     @property
     def context(self) -> dict[str, Any]:
         """What the models need to know besides the values."""

@@ -7,7 +7,7 @@ in the quote asset. Unknown fields are ignored on reading, so that a newer hub c
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import repeat
 from typing import Annotated, Any, Literal, Self
 
@@ -271,6 +271,26 @@ class Article(Message):
     collected_at: UtcTime
     score: Annotated[float, Field(ge=-1, le=1)] | None = None
     scorer: Name | None = None
+
+
+class DumpedFile(Message):
+    """One file of a dump."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    rows: Count
+    bytes: Count
+    sha256: Sha256
+    url: Annotated[str, Field(max_length=2000)]
+
+
+class Dump(Message):
+    """A day is dumped, and its files are where they belong."""
+
+    day: date
+    files: Annotated[tuple[DumpedFile, ...], Field(max_length=5_000)]
+    revision: Count = 1
+    """2 and more: the day was dumped again, because bars came later."""
+    minutes_missing: Count = 0
 
 
 class Alert(Message):

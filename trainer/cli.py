@@ -61,19 +61,27 @@ def keygen(out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files (.csv, .csv.gz, .zip), or folders of them.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Files (.csv, .csv.gz, .zip), folders of them, or dumps elsewhere: sftp://user@host/folder."
+        ),
+    ],
     data: Data,
     symbol: Annotated[str | None, typer.Option(help="Such as BTC/USDT; otherwise from each file's name.")] = None,
     market: Annotated[Market, typer.Option(help="Which market the files are of; any mixes them.")] = Market.spot,
+    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="For sftp; otherwise the keys of ~/.ssh.")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(metavar="FILE", help="For sftp; otherwise ~/.ssh/known_hosts.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take in bars: the hub's exports and dumps, Binance's public dumps, plain CSV."""
     from hub.clock import SystemClock
     from hub.market.interval import to_ms
+    from hub.remote import Login
     from trainer.ingest import ingest as take_in
 
-    wanted = None if symbol is None else symbol_named(symbol)
-    _say(take_in(paths, data, wanted, market.value, to_ms(SystemClock().now())), as_json=as_json)
+    wanted, login = None if symbol is None else symbol_named(symbol), Login(None, key_file, known_hosts)
+    _say(take_in(paths, data, wanted, market.value, to_ms(SystemClock().now()), login), as_json=as_json)
 
 
 @app.command()

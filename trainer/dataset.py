@@ -82,11 +82,12 @@ def _columns(stretch: Stretch) -> BarColumns:
 
 
 def _surroundings(stretch: Stretch, other: tuple[NDArray[np.int64], Numbers] | None) -> Surroundings:
-    if other is None:
-        return Surroundings()
-    times, closes = other
-    place = np.minimum(np.searchsorted(times, stretch.open_time), len(times) - 1)
-    return Surroundings(other_close=np.where(times[place] == stretch.open_time, closes[place], np.nan))
+    beside = None
+    if other is not None:
+        times, closes = other
+        place = np.minimum(np.searchsorted(times, stretch.open_time), len(times) - 1)
+        beside = np.where(times[place] == stretch.open_time, closes[place], np.nan)
+    return Surroundings(beside, stretch.sentiment, stretch.articles)
 
 
 def _closes_of(stretches: Sequence[Stretch]) -> tuple[NDArray[np.int64], Numbers]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from hub.messages import SYMBOL_PATTERN
+from hub.remote import Login
+from trainer import dumped, moods
 from trainer.bar_csv import Reading, read_bars
 from trainer.intake import Intake, Origin
 from trainer.names import Market, market_of, symbols_in
@@ -20,15 +22,19 @@ LARGEST_HELD = 4_000_000
 _MARKETS = {"spot": "the spot market", "perp": "the perpetual future"}
 
 
-def ingest(paths: Sequence[Path], data_dir: Path, symbol: str | None, market: Wanted, now_ms: int) -> Intake:
-    """Take in files, and folders of files. One that cannot be used is told in the result, and keeps no other from going in.
+def ingest(
+    paths: Sequence[Path | str], data_dir: Path, symbol: str | None, market: Wanted, now_ms: int, login: Login | None = None
+) -> Intake:
+    """Take in files, folders of files, and folders of dumps elsewhere (sftp://...; `login` says how).
 
-    What is named must go in; what a folder merely holds is passed over where its name says that it is something else.
+    One that cannot be used is told in the result, and keeps no other from going in. What is named must go in; what a folder merely holds is
+    passed over where its name says that it is something else.
     """
     intake = Intake()
     with only_writer(data_dir):
         clerk = _Clerk(data_dir, symbol, market, now_ms)
-        for path in paths:
+        for named in paths:
+            path = dumped.brought(named, data_dir, login) if isinstance(named, str) and dumped.is_address(named) else Path(named)
             files = _files_in(path) if path.is_dir() else [path]
             intake.origins += [clerk.take(file, in_folder=path.is_dir()) for file in files]
             if not files:
@@ -56,6 +62,10 @@ class _Clerk:
         """What became of the file."""
         origin = Origin(name=str(file))
         try:
+            if (table := dumped.table_of(file)) == "sentiment":
+                return moods.take(file, self._data_dir)
+            if table not in {None, "bars"}:
+                raise _PassedOver(f"is the table {table} of a dump: nothing to train on")
             market = self._market_of(file)
             origin.symbol = self._symbol_in_name(file)
             if origin.symbol is None and in_folder:

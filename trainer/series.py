@@ -9,7 +9,10 @@ import numpy as np
 
 from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, Range
+from hub.market.mood import moods
 from trainer.month import NUMBERS, Column, Minutes, Times, bars_in, month_files, read_month
+from trainer.moods import Hour
+from trainer.moods import load as load_moods
 from trainer.shelf import FOLDER
 
 
@@ -28,6 +31,10 @@ class Stretch:
     trades: Column
     taker_buy_volume: Column
     """The part of `volume` that buyers took."""
+    sentiment: Column | None = None
+    """Mood of the hour of news that counts at each bar, NaN where there was none; None where no news are known at all."""
+    articles: Column | None = None
+    """How many articles that hour had."""
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -35,14 +42,15 @@ class Stretch:
     def after(self, open_time: int) -> "Stretch":
         """The bars that opened after that time (ms)."""
         place = int(np.searchsorted(self.open_time, open_time, side="right"))
-        return Stretch(self.symbol, *(getattr(self, each.name)[place:] for each in fields(self)[1:]))
+        known = (getattr(self, each.name) for each in fields(self)[1:])
+        return Stretch(self.symbol, *(None if column is None else column[place:] for column in known))  # type: ignore[arg-type]
 
 
 def load(data_dir: Path) -> dict[str, list[Stretch]]:
     """All bars by symbol, in stretches that ascend in time. HubError where there are none, or a file is damaged."""
     folder = data_dir / FOLDER
     symbols = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    found = {path.name: stretches for path in symbols if (stretches := _stretches(path))}
+    found = {path.name: stretches for path in symbols if (stretches := _stretches(path, load_moods(data_dir, path.name.partition("-")[0])))}
     if not found:
         raise HubError(f"{folder}: holds no bars yet; `trainer ingest` or `trainer fetch` bring some")
     return found
@@ -63,14 +71,14 @@ def gaps_in(times: Times) -> list[Range]:
     return [(int(times[hole]) + MINUTE_MS, int(times[hole + 1]) - MINUTE_MS) for hole in holes]
 
 
-def _stretches(folder: Path) -> list[Stretch]:
+def _stretches(folder: Path, hours: Sequence[Hour]) -> list[Stretch]:
     minutes = _all_months(folder)
     steps = np.diff(minutes.times)
     if np.any(steps <= 0) or np.any(minutes.times % MINUTE_MS):
         raise HubError(f"{folder}: its minutes overlap, or are not on the grid; remove it, and ingest again")
     edges = [0, *(np.flatnonzero(steps != MINUTE_MS) + 1), len(minutes)]
     parts = [minutes.part(first, end) for first, end in pairwise(edges) if end > first]
-    return [Stretch(folder.name, part.times, *part.values) for part in parts]
+    return [Stretch(folder.name, part.times, *part.values, *(moods(part.times, hours) if hours else ())) for part in parts]
 
 
 def _all_months(folder: Path) -> Minutes:

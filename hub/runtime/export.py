@@ -4,10 +4,10 @@ import csv
 import json
 import os
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
+from hub.dumps import decimal_text
 from hub.errors import HubError
 from hub.runtime.store import SqliteStore
 
@@ -31,16 +31,6 @@ def export_bars(store: SqliteStore, symbol: str, first: int, last: int, out: Pat
         part.replace(out)
     except OSError as error:
         raise HubError(f"{out}: cannot be written: {error.strerror}") from error
-
-
-def decimal_text(number: float | None) -> str:
-    """The shortest decimal that is this float, never with an exponent; empty for None."""
-    if number is None:
-        return ""
-    text = repr(number)
-    if "e" in text:
-        text = format(Decimal(text), "f")
-    return text.removesuffix(".0")
 
 
 def _write(file: TextIO, rows: Any, *, as_json: bool) -> None:

@@ -9,12 +9,12 @@ from hub.clock import Clock, SystemClock
 from hub.errors import HubError, TransientError
 from hub.flow import Kinds
 from hub.market.interval import to_ms
-from hub.messages import Alert, Article, Bar, Forecast, Gap, Message, ModelState, ModelWant, Score, Sentiment
+from hub.messages import Alert, Article, Bar, Dump, Forecast, Gap, Message, ModelState, ModelWant, Score, Sentiment
 from hub.runtime.patience import STABLE_S, Reconnection
 from hub.topics import is_shadow
 
 CURSOR = "mqtt"
-DURABLE: Kinds = (Bar, Gap, Sentiment, Article, Forecast, Score, Alert, ModelWant, ModelState)
+DURABLE: Kinds = (Bar, Gap, Sentiment, Article, Forecast, Score, Alert, Dump, ModelWant, ModelState)
 BATCH = 500
 POLL_S = 5.0
 """A net, should nobody have rung: real seconds."""

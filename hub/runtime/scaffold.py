@@ -57,6 +57,12 @@ plugins:                           # a plugin runs if, and only if, its section 
   # alerts:                        # tells people: plugins in trouble, models that come and go, sure forecasts of a proven model
   #   urls: []                     # Apprise URLs: mailto://, json://, ntfy://, tgram://, ...
   #   late: 1h                     # what could not be delivered for so long is left out
+  # etl:                           # every day as CSV with a manifest, here or elsewhere
+  #   at: "00:00"                  # UTC, or a cron expression
+  #   target: null                 # sftp://user@host/folder, s3://bucket/folder, file:///folder
+  #   target_key_file: null        # for sftp; otherwise the keys of ~/.ssh
+  #   known_hosts: null            # for sftp; otherwise ~/.ssh/known_hosts
+  #   keep: 30d                    # older ones are removed here, once they are delivered
   # influxdb:                      # everything on disk, in InfluxDB 1.x, 2.x or 3 Core
   #   url: http://localhost:8086
   #   api: auto                    # auto | v1 | v2
