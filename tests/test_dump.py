@@ -17,6 +17,7 @@ from hub.clock import SystemClock
 from hub.market.interval import to_ms
 from hub.runtime.store import SqliteStore
 from plugins.etl.folder import manifest_in
+from plugins.inference.window import surroundings
 from tests.brokers import Mosquitto, Witness
 from tests.disks import can_mount, mounted
 from tests.hubs import ENVIRONMENT, HUB, hub, log_of, log_until, running, status_until, write_values
@@ -99,6 +100,11 @@ def test_what_comes_over_sftp_and_is_taken_in_again_is_what_the_store_has(tmp_pa
     [stretch] = load(tmp_path / "bars")["BTC-USDT"]
     assert stretch.sentiment is not None
     assert set(np.unique(stretch.sentiment[~np.isnan(stretch.sentiment)])) == {-0.25}
+    store = SqliteStore.open(home / "data" / "tickerml.db", SystemClock(), read_only=True)
+    live = surroundings(store, "BTC-USDT", None, stretch.open_time)
+    store.close()
+    assert np.array_equal(live.sentiment, stretch.sentiment, equal_nan=True), "what a model sees live is what it was trained on"
+    assert np.array_equal(live.articles, stretch.articles, equal_nan=True)
     again = trainer(tmp_path, "ingest", sshd.url(away), *options, "--json")
     total = json.loads(again.stdout)["total"]
     assert (total["kept"], total["revisions"], total["failed"]) == (0, 0, 0)
@@ -131,7 +137,7 @@ def test_a_host_key_that_is_another_than_known_stops_everything(tmp_path: Path, 
     sshd.known_hosts.write_text("")
     assert "not known" in hub(home, "dump", "--day", "2025-05-20").stderr
     assert list(away.iterdir()) == []
-    assert "FAIL  etl: dump target" in hub(home, "doctor").stdout
+    assert "FAIL  dump target" in hub(home, "doctor").stdout
     sshd.know(sshd.host_key)
     assert hub(home, "dump", "--day", "2025-05-20").returncode == 0
     assert "is there, and holds 1 files and folders" in hub(home, "doctor").stdout

@@ -46,7 +46,12 @@ def commands(group: Any = None, path: str = "") -> Iterator[tuple[str, click.Com
 
 COMMANDS = dict(commands())
 READS = sorted(COMMANDS.keys() - ACTS)
-ARGUMENTS = {"bars export": ["--symbol", "BTC/USDT"], "sentiment": ["Bitcoin rallies"], "models trust": ["tickerml.pub"]}
+ARGUMENTS = {
+    "bars export": ["--symbol", "BTC/USDT"],
+    "sentiment": ["Bitcoin rallies"],
+    "dump": ["--day", "2025-05-20"],
+    "models trust": ["tickerml.pub"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def test_json_on_stdout_is_one_document_and_stderr_is_for_logs(station: Path, na
         assert "Traceback" not in line
 
 
-@pytest.mark.parametrize("name", [name for name in READS if name not in {"bars export", "bars gaps", "sentiment"}])
+@pytest.mark.parametrize("name", [name for name in READS if name not in {"bars export", "bars gaps", "sentiment", "dump"}])
 def test_a_plugin_that_prints_and_logs_does_not_spoil_the_data(tmp_path: Path, name: str) -> None:
     """Stdout is the command's, also where a plugin is loaded for it."""
     text = "print('noise')\nimport logging\nlogging.warning('noise')\nfrom hub import *\n@hookimpl\ndef register_checks(hub):\n"
