@@ -5,7 +5,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBIAN := docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace
 SERVICES := influxdb mosquitto nginx ssh
 
-.PHONY: help setup servers demo run test check bench torture dashboards lock clean
+.PHONY: help setup servers demo run test test-homeassistant check bench torture dashboards schemas lock clean
 
 help:
 	@echo "make demo | run | test | check | bench | torture"
@@ -38,7 +38,13 @@ run: setup
 	$(BIN)/hub run
 
 test: setup servers
-	$(BIN)/python -m pytest -n 2 -m "not torture"
+	$(BIN)/python -m pytest -n 2 -m "not torture and not homeassistant"
+
+# Home Assistant itself, in a folder of Debian 13: ten minutes for the first time, and as root.
+test-homeassistant: setup servers
+	@[ -x /usr/sbin/debootstrap ] || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq debootstrap; }
+	$(SUDO) tests/homeassistant/build.sh .homeassistant/debian
+	$(SUDO) $(BIN)/python -m pytest -m homeassistant tests/homeassistant
 
 torture: setup servers
 	$(BIN)/python -m pytest -n 2 -m torture --timeout 3600
@@ -55,6 +61,10 @@ bench: setup servers
 # The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
 dashboards: setup
 	$(BIN)/python -m grafana.boards
+
+# JSON Schemas and the AsyncAPI document, from hub/messages.py.
+schemas: setup
+	$(BIN)/python -m hub.runtime.asyncapi docs
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

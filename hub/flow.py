@@ -73,7 +73,39 @@ class Sink:
     """What is not well although it works, in words, or None; shown as the error of a running plugin."""
 
 
-Flow = Source | Transform | Sink
+class Outside(Protocol):
+    """The broker outside the hub's own topics, as far as one outlet may use it."""
+
+    @property
+    def root(self) -> str:
+        """First part of the hub's own topics."""
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Retained state below the outlet's prefix, stated anew at every connection; empty takes it back."""
+
+    def hear(self, topic_filter: str) -> AsyncIterator[tuple[str, bytes, bool]]:
+        """Topic below the prefix, payload, and whether it was retained, of what arrives there."""
+
+    def restate(self) -> None:
+        """Have all that the broker holds for the hub published again: for somebody who has just begun to listen."""
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """A place on the broker that belongs to another program, such as Home Assistant's discovery.
+
+    `run(outside)` works for ever; it is started again when it ends or raises. Only in the hub's own process.
+    """
+
+    name: str
+    prefix: str
+    """Topics below it are open to this outlet, and no others."""
+    run: Callable[[Outside], Awaitable[None]]
+    remark: Callable[[], str | None] | None = None
+    """What is not well although it works, in words, or None."""
+
+
+Flow = Source | Transform | Sink | Outlet
 
 
 @dataclass(frozen=True)

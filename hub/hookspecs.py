@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from hub.flow import Answer, Check, Hub, Sink, Source, Transform
+from hub.flow import Answer, Check, Hub, Outlet, Sink, Source, Transform
 from hub.settings import PluginSettings
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ def register_transforms(hub: Hub) -> list[Transform]:  # type: ignore[empty-body
 @hookspec
 def register_sinks(hub: Hub) -> list[Sink]:  # type: ignore[empty-body]
     """Places where messages end."""
+
+
+@hookspec
+def register_outlets(hub: Hub) -> list[Outlet]:  # type: ignore[empty-body]
+    """Places on the broker that belong to another program."""
 
 
 @hookspec

@@ -184,6 +184,8 @@ class MemoryBus:
     def __init__(self) -> None:
         self.published: list[tuple[str, Message]] = []
         self.announced: dict[str, bytes] = {}
+        self.outside: dict[str, bytes] = {}
+        self.restated = 0
         self._subscribers: list[tuple[tuple[type[Message], ...], asyncio.Queue[Message]]] = []
 
     async def publish(self, message: Message) -> None:
@@ -195,9 +197,21 @@ class MemoryBus:
             if isinstance(arrived, kinds):
                 queue.put_nowait(arrived)
 
-    def announce(self, topic: str, payload: bytes) -> None:
-        """Retained state of the hub itself."""
+    root = "tickerml"
+
+    def announce(self, topic: str, payload: bytes, *, rooted: bool = True) -> None:
+        """Retained state of the hub itself, or of another program's if not `rooted`."""
         self.announced[topic] = payload
+        if not rooted:
+            self.outside[topic] = payload
+
+    def restate(self) -> None:
+        """Count how often all was to be published again."""
+        self.restated += 1
+
+    def subscribe_raw(self, topic_filter: str, *, limit: int = 100, rooted: bool = True) -> Any:
+        """Nothing ever arrives outside our own topics here."""
+        raise NotImplementedError(f"MemoryBus hears no {topic_filter}: use FakeOutside")
 
     def subscribe(self, kinds: Iterable[type[Message]]) -> AsyncIterator[Message]:
         """The messages of these kinds published from now on."""
@@ -217,6 +231,37 @@ class MemoryBus:
     def readers(self) -> int:
         """How many subscriptions are open."""
         return len(self._subscribers)
+
+
+class FakeOutside:
+    """The broker as an outlet sees it: what it announced, and what you let it hear."""
+
+    def __init__(self, root: str = "tickerml") -> None:
+        self.root = root
+        self.announced: dict[str, bytes] = {}
+        """By topic below the prefix; what was taken back is gone."""
+        self.log: list[str] = []
+        """Topics in the order of their announcement, and `restate`."""
+        self._heard: asyncio.Queue[tuple[str, bytes, bool]] = asyncio.Queue()
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        self.log.append(topic)
+        self.announced[topic] = payload
+        if not payload:
+            del self.announced[topic]
+
+    def restate(self) -> None:
+        self.log.append("restate")
+
+    def says(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
+        """Somebody publishes this below the prefix."""
+        self._heard.put_nowait((topic, payload, retained))
+
+    async def hear(self, topic_filter: str) -> AsyncIterator[tuple[str, bytes, bool]]:
+        while True:
+            arrived = await self._heard.get()
+            if arrived[0] == topic_filter:
+                yield arrived
 
 
 class FakeHub:
@@ -287,4 +332,4 @@ def _transforms_of(plugin: Any, hub: FakeHub) -> list[tuple[Any, Callable[[Any],
     return [(Message, plugin)]
 
 
-__all__ = ["START", "FakeClock", "FakeHub", "MemoryBus", "MemoryStore", "bars", "replay"]
+__all__ = ["START", "FakeClock", "FakeHub", "FakeOutside", "MemoryBus", "MemoryStore", "bars", "replay"]

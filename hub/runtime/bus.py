@@ -192,6 +192,18 @@ class Bus:
         if self._link is not None and self._ready.is_set():
             self._spawn(self._hold(self._link, ((each, self._retained.announced[each]) for each in [topic])))
 
+    @property
+    def root(self) -> str:
+        """First part of our topics."""
+        return self._root.removesuffix("/")
+
+    def restate(self) -> None:
+        """Publish all that the broker should hold again: our states first, then the newest facts."""
+        if self._link is not None and self._ready.is_set():
+            ours = [(topic, payload) for topic, payload in self._retained.announced.items() if topic.startswith(self._root)]
+            facts = [(self._root + topic, payload) for topic, payload in self._retained.missing({})]
+            self._spawn(self._hold(self._link, [*ours, *facts]))
+
     def remember(self, message: Message) -> None:
         """This fact is on the wire since before the hub started: a broker that has lost it gets it at the next connection."""
         self._retained.remember(message)

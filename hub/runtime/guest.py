@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from hub.clock import Clock, FastClock, SystemClock
 from hub.complaints import explain
 from hub.errors import HubError, PermanentError, SettingsError
-from hub.flow import Flow, Sink, Source, Transform
+from hub.flow import Flow, Outlet, Sink, Source, Transform
 from hub.messages import Request
 from hub.runtime.context import PluginHub
 from hub.runtime.discretion import blotted, keep_secret
@@ -204,6 +204,8 @@ def _described(flow: Flow) -> dict[str, Any]:
     described: dict[str, Any] = {"shape": type(flow).__name__, "name": flow.name}
     for key in ("consumes", "produces"):
         described[key] = [kind.__name__ for kind in getattr(flow, key, ())]
+    if isinstance(flow, Outlet):
+        raise PermanentError(f"outlet {flow.name} can only run in the hub's own process: set isolated: false in the plugin's section")
     if isinstance(flow, Source):
         described |= {"stale_after": flow.stale_after and flow.stale_after.total_seconds(), "backfill": flow.backfill is not None}
     elif isinstance(flow, Transform):

@@ -10,7 +10,7 @@ import pluggy
 
 from hub import hookspecs
 from hub.errors import PermanentError, SettingsError
-from hub.flow import Answer, Check, Flow, Hub, Sink, Source, Transform
+from hub.flow import Answer, Check, Flow, Hub, Outlet, Sink, Source, Transform
 from hub.runtime import shapes
 from hub.runtime.offers import Offer
 from hub.runtime.words import describe, reason_of, shown
@@ -20,6 +20,7 @@ FLOW_HOOKS: tuple[tuple[str, type[Flow]], ...] = (
     ("register_sources", Source),
     ("register_transforms", Transform),
     ("register_sinks", Sink),
+    ("register_outlets", Outlet),
 )
 
 

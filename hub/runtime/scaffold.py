@@ -63,6 +63,8 @@ plugins:                           # a plugin runs if, and only if, its section 
   #   target_key_file: null        # for sftp; otherwise the keys of ~/.ssh
   #   known_hosts: null            # for sftp; otherwise ~/.ssh/known_hosts
   #   keep: 30d                    # older ones are removed here, once they are delivered
+  # homeassistant:                 # devices and entities that appear by themselves
+  #   discovery_prefix: homeassistant
   # influxdb:                      # everything on disk, in InfluxDB 1.x, 2.x or 3 Core
   #   url: http://localhost:8086
   #   api: auto                    # auto | v1 | v2

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from hub.errors import PermanentError
-from hub.flow import Answer, Check, Flow, Sink, Source, Transform
+from hub.flow import Answer, Check, Flow, Outlet, Sink, Source, Transform
 from hub.messages import Message
 from hub.runtime.outbox import DURABLE
 from hub.runtime.words import shown
@@ -14,6 +14,7 @@ from hub.topics import TOPICS
 
 LARGEST_BATCH = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_PREFIX = re.compile(r"[^+#/\s\x00$][^+#\s\x00]{0,99}(?<!/)")
 _VERB = re.compile(r"[a-z][a-z0-9_-]{0,39}(/[a-z0-9_-]{1,40})*")
 _READABLE = tuple(topic.kind for topic in TOPICS)
 
@@ -49,17 +50,20 @@ def _troubles(flow: Any) -> Iterator[str]:
     """What is wrong with one flow."""
     if not isinstance(flow.name, str) or not _NAME.fullmatch(flow.name):
         yield "its name must be letters, digits, '_', '.' or '-'"
-    if not isinstance(flow, Sink):
+    if isinstance(flow, Source | Transform):
         yield from _produced(flow)
-    if not isinstance(flow, Source):
+    if isinstance(flow, Transform | Sink):
         yield from _consumed(flow)
-    calls = {Source: "stream", Transform: "apply", Sink: "write"}
+    calls = {Source: "stream", Transform: "apply", Sink: "write", Outlet: "run"}
     if not callable(getattr(flow, calls[type(flow)])):
         yield f"{calls[type(flow)]} must be a function"
     if isinstance(flow, Source):
         yield from _span("stale_after", flow.stale_after, none=True)
         if flow.backfill is not None and not callable(flow.backfill):
             yield "backfill must be a function"
+    elif isinstance(flow, Outlet):
+        if not isinstance(flow.prefix, str) or not _PREFIX.fullmatch(flow.prefix):
+            yield "its prefix must be the first part of some topics, without + and #"
     elif isinstance(flow, Transform):
         yield from _span("deadline", flow.deadline)
     elif type(flow.batch) is not int or not 1 <= flow.batch <= LARGEST_BATCH:

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from hub.clock import Clock, SystemClock
 from hub.errors import Forgotten, HubError, PermanentError, SettingsError, TransientError
-from hub.flow import Flow, Kinds, Sink, Source, Transform
+from hub.flow import Flow, Kinds, Outlet, Sink, Source, Transform
 from hub.messages import Message
 from hub.runtime.backlog import MEASURED_EVERY, Backlog
+from hub.runtime.outside import OutsideTopics, Wire
 from hub.runtime.patience import Allowance, asked_wait
 from hub.runtime.streams import batch_of, iterate
 from hub.runtime.watch import PluginWatch
@@ -23,7 +24,7 @@ MOST_OUTPUTS = 1_000
 """Messages that a transform may make of one."""
 
 
-class Subscriptions(Protocol):
+class Subscriptions(Wire, Protocol):
     """Where live messages come from: the bus, or a fake of it."""
 
     def subscribe(self, kinds: Kinds) -> Any:
@@ -142,6 +143,8 @@ class FlowRun:
                 await self._run_source(self.flow)
             elif isinstance(self.flow, Transform):
                 await self._run_transform(self.flow)
+            elif isinstance(self.flow, Outlet):
+                await self.flow.run(OutsideTopics(self._bus, self.flow.prefix))
             elif self.backlog:
                 await self._run_durable_sink(self.flow, self.backlog)
             else:
@@ -182,7 +185,7 @@ class FlowRun:
             if state == "running" and stale_after is not None and silent > stale_after:
                 self.log.warning("stale", silent_s=round(silent))
                 self._silence, state = f"nothing new for {round(silent)} s", "stale"
-            if isinstance(self.flow, Source) and state in {"running", "stale"}:
+            if isinstance(self.flow, Source | Outlet) and state in {"running", "stale"}:
                 words = (self._silence if state == "stale" else None, self._remark())
                 self.watch.report(self.flow.name, state, ": ".join(filter(None, words)) or None)
 
@@ -200,7 +203,7 @@ class FlowRun:
 
     def _remark(self) -> str | None:
         try:
-            return self.flow.remark() if isinstance(self.flow, Sink | Source) and self.flow.remark else None
+            return self.flow.remark() if not isinstance(self.flow, Transform) and self.flow.remark else None
         except Exception as error:  # noqa: BLE001 - the plugin's: a broken remark must not stop the flow
             return describe(error)
 

@@ -57,6 +57,18 @@ class RestartWanted(_Wanted):
     name: str
 
 
+WANTED: dict[str, type[BaseModel] | None] = {
+    "health": None,
+    "doctor": None,
+    "bars": BarsWanted,
+    "gaps": GapsWanted,
+    "forecast": ForecastWanted,
+    "backfill": BackfillWanted,
+    "plugin/restart": RestartWanted,
+}
+"""What each verb may be asked, beside `transaction`; None: nothing."""
+
+
 def verbs_of(app: "App") -> dict[str, Answer]:
     """Every verb of the hub's own, and who answers it."""
     store = app.recorder.store

@@ -78,6 +78,7 @@ def test_every_hook_stands_in_the_table_with_its_arguments() -> None:
 
 ALONE = {
     "register_settings": "return PluginSettings",
+    "register_outlets": "async def run(outside): pass\n    return [Outlet('a', 'elsewhere', run)]",
     "register_sources": "return [Source('a', lambda: None, (Bar,))]",
     "register_transforms": "return [Transform('a', lambda bar: None, (Bar,), (Alert,))]",
     "register_sinks": "return [Sink('a', lambda batch: None, (Bar,))]",
