@@ -163,6 +163,39 @@ def list_plugins(as_json: AsJson = False) -> None:
     print(json.dumps(rows) if as_json else "\n".join(map(row_text, rows)))
 
 
+@plugins.command("new")
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and _.")],
+    drop_in: Annotated[bool, typer.Option("--drop-in", help="Into plugin_dir, instead of a project of its own.")] = False,
+) -> None:
+    """Write a working plugin with its test, to begin with."""
+    from hub.kit.template import new_plugin as write
+
+    for file in write(name, _configuration().plugin_dir if drop_in else Path(), drop_in=drop_in):
+        print(file)
+    print(
+        f"next: a section `{name}: {{}}` under `plugins` in config.yaml, and `hub plugins check {name if not drop_in else 'that file'}`",
+        file=sys.stderr,
+    )
+
+
+@plugins.command("check")
+def check_plugin(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A drop-in's file or folder, or a project.")], as_json: AsJson = False
+) -> None:
+    """Hold a plugin against the checklist, run its tests without a network, and say what it lacks."""
+    from hub.kit.check import check
+
+    findings = check(path)
+    if as_json:
+        print(json.dumps([vars(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.rule}{f': {finding.text}' if finding.text else ''}")
+    if not all(finding.ok for finding in findings):
+        raise CheckFailed(f"{path}: is not yet as the checklist wants it (docs/plugins.md)")
+
+
 @bars.command()
 def export(
     symbol: Annotated[str, typer.Option(help="Such as BTC/USDT.")],

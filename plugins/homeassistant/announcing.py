@@ -52,15 +52,14 @@ class Announcing:
         if self._plugins is None:
             return
         found, before = devices(outside.root, self._hub.symbols, self._plugins), self._remembered()
-        self._remember(found | {device: {"components": {}} for device in before if device not in found})  # so a cut here forgets none
+        now = {device: {key: each["platform"] for key, each in payload["components"].items()} for device, payload in found.items()}
+        self._remember({device: before.get(device, {}) | now.get(device, {}) for device in before | now})  # so a cut here forgets none
         for device in before.keys() - found.keys():
             outside.announce(f"device/{device}/config", b"")
-        for device, payload in found.items():
+        for device, payload in found.items():  # a component with nothing but its platform is removed; the next time it is left out
             gone = {key: {"platform": platform} for key, platform in before.get(device, {}).items() if key not in payload["components"]}
-            if gone:  # a component with nothing but its platform is removed
-                outside.announce(f"device/{device}/config", _json({**payload, "components": {**payload["components"], **gone}}))
-            outside.announce(f"device/{device}/config", _json(payload))
-        self._remember(found)
+            outside.announce(f"device/{device}/config", _json({**payload, "components": {**payload["components"], **gone}}))
+        self._remember(now)
 
     async def _births(self, outside: Outside) -> None:
         async for _, payload, retained in outside.hear(BIRTH):
@@ -79,8 +78,7 @@ class Announcing:
             return {str(device): {str(key): str(each) for key, each in keys.items()} for device, keys in told.items()}
         return {}
 
-    def _remember(self, found: dict[str, Any]) -> None:
-        told = {device: {key: each["platform"] for key, each in payload["components"].items()} for device, payload in found.items()}
+    def _remember(self, told: dict[str, dict[str, str]]) -> None:
         part = self._note.with_suffix(".part")
         part.write_text(json.dumps(told), encoding="utf-8")
         part.replace(self._note)

@@ -19,7 +19,7 @@ PLUGINS: dict[str, Any] = {
     "inference": {"patience": "4m"},
     "scorecard": {},
     "news": {"simulated": True, "ollama": {"enabled": False}},
-    "alerts": {"rules": [{"when": "forecast", "confidence": 0.5, "unproven": True}]},
+    "alerts": {"rules": [{"when": "forecast", "confidence": 0.5, "unproven": True, "cooldown": "0s"}]},
     "homeassistant": {},
 }
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
@@ -124,8 +124,12 @@ def test_what_is_removed_goes_and_what_is_added_comes(tmp_path: Path, broker: Mo
         house.until(lambda: all_there(house, expected()), 60)
         configure(home, broker, ["BTC/USDT", "SOL/USDT"], scorecard=None)
         process.send_signal(signal.SIGHUP)
+        log_until(home, "configuration reloaded")
         left = expected(["BTC/USDT", "SOL/USDT"], [name for name in PLUGINS if name != "scorecard"])
-        house.until(lambda: all_there(house, left), 60)
+        end = time.monotonic() + 60
+        while not all_there(house, left):
+            assert time.monotonic() < end, (set(house.states()) ^ left, house.log()[-2000:])
+            time.sleep(0.5)
         assert house.says("{{ device_id('sensor.tickerml_eth_usdt_price') }}") == "None"
         time.sleep(1.0)
         assert all_there(house, left)

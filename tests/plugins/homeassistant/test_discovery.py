@@ -131,9 +131,11 @@ async def test_what_is_gone_is_taken_back_also_after_a_restart(tmp_path: Path) -
     await settled(hub)
     task.cancel()
     assert set(outside.announced) == {"device/tickerml/config", "device/tickerml_btc_usdt/config"}
-    removing, rest = (json.loads(payload)["components"] for payload in said)
+    [removing] = (json.loads(payload)["components"] for payload in said)
     assert removing["skill_5m"] == {"platform": "sensor"}
-    assert set(rest) == {"price"}
+    assert {key for key, each in removing.items() if set(each) != {"platform"}} == {"price"}
+    again.announce(outside)
+    assert set(json.loads(said[-1])["components"]) == {"price"}, "the next time nothing is left of it"
 
 
 async def test_a_birth_is_answered_with_discovery_and_then_all_states(tmp_path: Path) -> None:
