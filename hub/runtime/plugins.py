@@ -1,12 +1,15 @@
 """Loads one plugin alone, and asks it what it declares."""
 
 import importlib.util
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import pluggy
+import structlog
 
 from hub import hookspecs
 from hub.errors import PermanentError, SettingsError
@@ -16,6 +19,8 @@ from hub.runtime.offers import Offer
 from hub.runtime.words import describe, reason_of, shown
 from hub.settings import PluginSettings
 
+TRACED = "TICKERML_TRACE_HOOKS"
+"""Set in the environment, every call of a hook is logged."""
 FLOW_HOOKS: tuple[tuple[str, type[Flow]], ...] = (
     ("register_sources", Source),
     ("register_transforms", Transform),
@@ -37,6 +42,8 @@ def load(offer: Offer) -> pluggy.PluginManager:
     """Import one plugin and check its hooks. PermanentError with the reason, whatever the plugin does (but for hanging)."""
     manager = pluggy.PluginManager(hookspecs.NAMESPACE)
     manager.add_hookspecs(hookspecs)
+    if os.environ.get(TRACED):
+        trace(manager, offer.name)
     try:
         module = importlib.import_module(offer.target) if not offer.target.endswith(".py") else _import_file(offer)
         manager.register(module, offer.name)
@@ -46,6 +53,20 @@ def load(offer: Offer) -> pluggy.PluginManager:
     if not manager.get_hookcallers(module):
         raise PermanentError(f"{offer.origin} has no hooks: decorate its register_... functions with @hookimpl")
     return manager
+
+
+def trace(manager: pluggy.PluginManager, name: str) -> None:
+    """Log every call of a hook: with what, and what came back."""
+    log = structlog.get_logger().bind(plugin=name)
+
+    def before(hook: str, _calls: Any, arguments: Mapping[str, Any]) -> None:
+        log.info("hook is called", hook=hook, arguments=sorted(arguments))
+
+    def after(outcome: Any, hook: str, _calls: Any, _arguments: Mapping[str, Any]) -> None:
+        failed = outcome.exception
+        log.info("hook has answered", hook=hook, answer=None if failed else shown(outcome.get_result()), error=failed and describe(failed))
+
+    manager.add_hookcall_monitoring(before, after)
 
 
 def settings_model(manager: pluggy.PluginManager) -> type[PluginSettings]:

@@ -307,3 +307,15 @@ def _alerts(folder: Path) -> list[Alert]:
     found = [fact for _, fact in store.facts_after(0, (Alert,), 1000) if isinstance(fact, Alert)]
     store.close()
     return found
+
+
+def test_hook_calls_are_traced_when_the_environment_asks_for_it(tmp_path: Path) -> None:
+    """Which hook, with what, and what came back; also where it fails."""
+    drop_in(tmp_path, "volatility", PLUGINS[0])
+    write_config(tmp_path, "  volatility: {isolated: false}\n")
+    quiet = hub(tmp_path, "run", "--for", "1s")
+    assert "hook is called" not in quiet.stderr
+    traced = hub(tmp_path, "run", "--for", "1s", env={"TICKERML_TRACE_HOOKS": "1"})
+    called = [line for line in traced.stderr.splitlines() if '"volatility"' in line and "hook" in line]
+    assert any("register_transforms" in line and "hook is called" in line for line in called)
+    assert any("register_transforms" in line and "hook has answered" in line and "Transform" in line for line in called)
