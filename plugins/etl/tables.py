@@ -17,7 +17,7 @@ Row = tuple[str, ...]
 WORDS = {
     "open_time_ms": "start of the minute, ms since 1970",
     "outcome": "log return from the last close seen to the close at target_time",
-    "state": "scored, waiting, or missing: no bar came at target_time",
+    "state": "scored, open, or missing: no bar came at target_time",
     "collected_at": "when it could first be known",
     "quality": "exact, or fallback: a stand-in that trains no model",
 }

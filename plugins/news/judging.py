@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from hub import Hub, TransientError
-from hub.headline.gemma import Gemma, checked
+from hub.headline.gemma import A_CALL, Gemma, checked
 from hub.headline.injection import speaks_to_a_machine
 from hub.headline.judge import Judge, Judgement
 from hub.headline.words import words
@@ -51,21 +51,29 @@ class Judging:
         plain = self._lexicon.judge(titles)
         if not titles or not self._settings.enabled:
             return plain
-        gemma, found = Gemma(self._hub.http, self._settings.base_url, self._settings.model), list[Judgement]()
+        said = await self._by_gemma(titles)
+        found = []
+        for opinion, lexicon in zip(said, plain, strict=False):
+            verdict, at_odds = checked(opinion, lexicon)
+            self.doubtful += at_odds
+            found.append(verdict)
+        return [*found, *plain[len(said) :]]
+
+    async def _by_gemma(self, titles: Sequence[str]) -> list[Judgement]:
+        """Her opinions, as far as she came; she is asked again at the next round."""
+        gemma, said = Gemma(self._hub.http, self._settings.base_url, self._settings.model), list[Judgement]()
         try:
-            for said, lexicon in zip(await gemma.judge(titles), plain, strict=True):
-                verdict, at_odds = checked(said, lexicon)
-                self.doubtful += at_odds
-                found.append(verdict)
+            for begin in range(0, len(titles), A_CALL):
+                said += await gemma.judge(titles[begin : begin + A_CALL])
         except TransientError as error:
             if self._trouble is None:
                 self._hub.log.warning("the lexicon judges headlines", reason=str(error))
             self._trouble = str(error)
-            return plain
+            return said
         if self._trouble is not None:
             self._hub.log.info("Gemma judges headlines again")
         self._trouble = None
-        return found
+        return said
 
     def _remember(self, title: str, verdict: Verdict) -> None:
         self._known[title] = verdict

@@ -119,6 +119,18 @@ async def test_twenty_headlines_are_asked_in_few_calls_and_each_only_once() -> N
     assert len(news.asked_of("ollama.test")) == 3
 
 
+async def test_what_gemma_has_judged_before_she_fails_counts() -> None:
+    news = News()
+    news.feeds[FEED] = rss(*(f"Bitcoin miner number {number} reports" for number in range(12)))
+
+    def tires(headline: str) -> float:
+        return 0.1 if int(headline.split()[3]) < 8 else 7.0
+
+    news.gemma = tires
+    [found] = await rounds(news_hub(news))
+    assert [each.scorer for each in articles(found)] == ["gemma"] * 8 + ["lexicon"] * 4
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
