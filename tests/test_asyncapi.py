@@ -89,3 +89,12 @@ def _references(told: Any) -> list[str]:
         here = [told["$ref"]] if isinstance(told.get("$ref"), str) else []
         return here + [each for value in told.values() for each in _references(value)]
     return [each for value in told for each in _references(value)] if isinstance(told, list) else []
+
+
+def test_the_page_about_requests_has_every_verb_with_what_it_may_be_asked() -> None:
+    page = (DOCS / "requests.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(" `"): line for line in page.splitlines() if line.startswith("| `")}
+    assert set(rows) == {*WANTED, *PLUGIN_VERBS}
+    for verb, wanted in WANTED.items():
+        for field in wanted.model_fields if wanted else ():
+            assert f"`{field}`" in rows[verb], (verb, field)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import LogCapture
 
-from hub import Alert, Bar, PermanentError, SettingsError, Sink, Source, Transform, TransientError
-from hub.flow import Flow, Kinds
+from hub import Alert, Bar, Outlet, PermanentError, SettingsError, Sink, Source, Transform, TransientError
+from hub.flow import Flow, Kinds, Outside
 from hub.messages import Message, PluginState
 from hub.runtime.patience import Allowance
 from hub.runtime.supervisor import HEALTHY_AFTER, MOST_OUTPUTS, Supervisor, backoff
@@ -682,3 +682,30 @@ async def test_stopping_lets_a_flow_clean_up() -> None:
     assert sorted(closed) == ["source", "transform"]
     assert at.state.state == "stopped"
     assert all(task.cancelled() for task in at.tasks)
+
+
+async def test_an_outlet_is_started_again_when_it_fails_and_ends_for_good_where_it_may_not_be() -> None:
+    """It is supervised like any flow, and the topics of others are not open to it."""
+    async with stage() as here:
+        times = 0
+
+        async def talks(outside: Outside) -> None:
+            nonlocal times
+            times += 1
+            outside.announce("device/x", str(times).encode())
+            if times == 1:
+                raise TransientError("the house is away")
+            if times == 2:
+                await here.clock.sleep(DAY)
+            outside.announce("../hub/state/#", b"offline")
+
+        here.run(Outlet("talks", "house", talks))
+        await here.clock.advance(1)
+        assert (here.state.state, here.state.error) == ("retrying", "the house is away")
+        await here.clock.advance(120)
+        assert here.state.state == "running"
+        assert here.bus.outside == {"house/device/x": b"2"}
+        await here.clock.advance(DAY)
+        assert here.state.state == "failed"
+        assert "is no topic below house/" in (here.state.error or "")
+        assert set(here.bus.announced) == {"house/device/x"}
