@@ -13,8 +13,9 @@ MODEL = ModelId(name="m", version="=1+1", sha256="1" * 64)
 MINUTE = timedelta(minutes=1)
 
 
-def prices(day: datetime = DAY, symbol: str = "BTC-USDT", minutes: int = 1440) -> list[Bar]:
-    closes = [100.0 + number % 97 * 0.01 for number in range(minutes)]
+def prices(day: datetime = DAY, symbol: str = "BTC-USDT", minutes: int = 1440, close_by: float = 0.0) -> list[Bar]:
+    """`close_by`: so much higher than usual."""
+    closes = [100.0 + close_by + number % 97 * 0.01 for number in range(minutes)]
     return bars(*closes, symbol=symbol, start=day, quote_volume=100.5, trades=3, taker_buy_volume=0.25)
 
 

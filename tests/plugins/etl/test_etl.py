@@ -23,7 +23,7 @@ from plugins.etl.daily import Daily
 from plugins.etl.folder import dump_day, manifest_in
 from plugins.etl.schedule import next_time
 from plugins.etl.settings import EtlSettings
-from tests.plugins.etl.days import DAY, MINUTE, a_day, etl_hub, prices
+from tests.plugins.etl.days import DAY, MINUTE, a_day, article, etl_hub, forecast, prices
 
 TODAY = DAY.date()
 ONE = timedelta(days=1)
@@ -183,6 +183,7 @@ def test_wherever_it_breaks_off_no_half_dump_counts_and_the_next_try_makes_it_wh
         return real(*arguments)
 
     dump_day(hub, tmp_path, TODAY)
+    hub.store.record([forecast(DAY + timedelta(hours=5)), article("one more", DAY + timedelta(hours=5)), *prices(close_by=0.25)])
     monkeypatch.setattr(owner, name, fails)
     try:
         dump_day(hub, tmp_path, TODAY)

@@ -199,6 +199,7 @@ def test_one_loud_source_does_not_drown_the_others_and_a_story_counts_once() -> 
     few = [told(f"quiet {word}", -0.8, "quiet") for word in ("apple", "pear", "plum", "fig", "date")]
     loud = [told(f"loud number {chr(97 + number % 26)}{number}", 0.8, "loud") for number in range(200)]
     assert mood_of([*few, *loud])[0] < 0.75
+    assert mood_of([*few, *(told(f"neutral {chr(97 + number % 26)}{number}", 0.0, "n") for number in range(200))])[0] == mood_of(few)[0]
     copies = [told("Bitcoin surges to record high on Monday", 0.8, f"s{number}") for number in range(50)]
     assert mood_of(copies)[:2] == mood_of(copies[:1])[:2]
 
