@@ -62,7 +62,15 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path()) -> N
 
 
 @app.command()
-def run(duration: For = None) -> None:
+def run(
+    duration: For = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--plugins", metavar="NAME,NAME", help="These alone, as a part of a station whose hub runs elsewhere on the same broker."
+        ),
+    ] = None,
+) -> None:
     """Run the hub until SIGTERM or Ctrl-C."""
     import asyncio
 
@@ -70,8 +78,9 @@ def run(duration: For = None) -> None:
     from hub.runtime.logs import prints_logged
 
     seconds, configuration = _seconds(duration), _configuration(check=False)
+    chosen = None if only is None else _chosen_plugins(only, configuration)
     with prints_logged():
-        asyncio.run(run_hub(configuration, seconds=seconds))
+        asyncio.run(run_hub(configuration, seconds=seconds, only=chosen))
 
 
 @app.command()
@@ -293,6 +302,16 @@ def _configuration(*, check: bool = True) -> "Configuration":
     if check:
         configuration.raise_problems()
     return configuration
+
+
+def _chosen_plugins(only: str, configuration: "Configuration") -> list[str]:
+    """The names given. A usage error for one that has no section."""
+    chosen = [name for name in only.replace(" ", "").split(",") if name]
+    if missing := [name for name in chosen if name not in configuration.sections]:
+        raise typer.BadParameter(f"{', '.join(missing)}: no such section under `plugins` in the configuration", param_hint="--plugins")
+    if not chosen:
+        raise typer.BadParameter("name a plugin, or leave it out", param_hint="--plugins")
+    return chosen
 
 
 def _logs(configuration: "Configuration") -> None:

@@ -47,10 +47,10 @@ def drop_in(folder: Path, name: str, text: str) -> None:
 
 @contextmanager
 def running(
-    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, program: Sequence[str] = HUB
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, program: Sequence[str] = HUB, options: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A hub that runs until the block ends; its stderr is in the file `log`. `program`: one that is not as it should be."""
-    command = [*program, *arguments, "run"]
+    """A hub that runs until the block ends; its stderr is in the file `log`. `program`: not as it should be; `options`: of `run`."""
+    command = [*program, *arguments, "run", *options]
     with (
         (folder / "log").open("ab") as log,
         subprocess.Popen(command, cwd=folder, env=ENVIRONMENT | dict(env or {}), stderr=log) as process,

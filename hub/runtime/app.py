@@ -1,7 +1,7 @@
 """The composition root: builds the hub from its configuration, runs it, and stops it cleanly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from hub.clock import Clock
 from hub.configuration import Configuration
 from hub.errors import TransientError
 from hub.flow import Answer, Flow
-from hub.messages import Forecast, HubInfo, ModelState, PluginState, Score, Sentiment
+from hub.messages import Bar, Forecast, HubInfo, ModelState, ModelWant, PluginState, Score, Sentiment
 from hub.runtime import control
 from hub.runtime.backfill import Backfill
 from hub.runtime.bus import Bus
@@ -24,7 +24,8 @@ from hub.runtime.disk_watch import DiskWatch
 from hub.runtime.embedded import EmbeddedBroker
 from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, Member, line_up
-from hub.runtime.outbox import Outbox
+from hub.runtime.mirror import Mirror
+from hub.runtime.outbox import DURABLE, Outbox
 from hub.runtime.recorder import Recorder
 from hub.runtime.requests import Requests
 from hub.runtime.signals import Signals
@@ -43,16 +44,20 @@ STORE_PATIENCE = 10.0
 class App:
     """A running hub."""
 
-    def __init__(self, configuration: Configuration, recorder: Recorder, bus: Bus, clock: Clock) -> None:
+    def __init__(self, configuration: Configuration, recorder: Recorder, bus: Bus, clock: Clock, *, part: bool = False) -> None:
+        """`part`: of a station, whose main hub runs elsewhere and speaks for it."""
+        self.part = part
         self.configuration = configuration
         self.recorder = recorder
         self.bus = bus
         self.clock = clock
         self.log = structlog.get_logger()
+        self.own = DURABLE
+        """Facts that are made here, and published."""
         self.outbox = Outbox(recorder.store, bus, self.log.bind(part="outbox"))
         recorder.listeners.append(self.outbox.ring)
         self.backfill = Backfill(recorder.record)
-        self.requests = Requests(bus, self._verbs)
+        self.requests = Requests(bus, self._verbs, self._overheard)
         self.members: dict[str, Member] = {}
         self.watches: dict[str, PluginWatch] = {}
         self.started_at = clock.now()
@@ -97,7 +102,9 @@ class App:
         self._announce_state(watch.state.model_copy(update={"state": "stopped", "since": self.clock.now(), "error": None}))
 
     def introduce(self) -> None:
-        """Tell the world what this hub is."""
+        """Tell the world what this hub is; the part of a station is not what the station is."""
+        if self.part:
+            return
         info = HubInfo(
             version=__version__,
             started_at=self.started_at,
@@ -118,13 +125,27 @@ class App:
     def recall(self) -> None:
         """Tell the bus what stood on retained topics when the hub last ran: a broker that has lost it gets it again."""
         store = self.recorder.store
-        for symbol, open_time in store.frontier().items():
+        for symbol, open_time in store.frontier().items() if Bar in self.own else ():
             for bar in store.bars(symbol, open_time, open_time):
                 self.bus.remember(bar)
         for kind in (Forecast, Score, Sentiment, ModelState):
-            for fact in store.newest(kind):
+            for fact in store.newest(kind) if kind in self.own else ():
                 if not is_shadow(fact):
                     self.bus.remember(fact)
+
+    def _overheard(self) -> dict[str, Answer] | None:
+        """A part of a station answers for its plugins alone."""
+        return {verb: answer for member in self.members.values() for verb, answer in member.declared.answers.items()} if self.part else None
+
+    def join(self, members: Iterable[Member]) -> Mirror:
+        """Become a part of a station: publish what these plugins make, and record what others do."""
+        made = {kind for member in members for flow in member.declared.flows for kind in getattr(flow, "produces", ())}
+        self.own = tuple(kind for kind in DURABLE if kind in made)
+        self.outbox = Outbox(self.recorder.store, self.bus, self.log.bind(part="outbox"), kinds=self.own)
+        self.recorder.listeners.append(self.outbox.ring)
+        others = tuple(kind for kind in DURABLE if kind not in made and kind is not ModelWant)
+        symbols = self.configuration.settings.symbols
+        return Mirror(self.bus, self.recorder, self.clock, symbols, others, self.log.bind(part="mirror"))
 
     def _verbs(self) -> dict[str, Answer]:
         verbs = dict(self._own_verbs)
@@ -142,17 +163,19 @@ async def run_hub(
     seconds: float | None = None,
     clock: Clock | None = None,
     beside: Callable[[App], Awaitable[None]] | None = None,
+    only: Sequence[str] | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT, or for that many seconds.
 
-    `beside` runs along with the hub (the demo's display). SettingsError with every problem of the configuration; HubError where
-    the data folder or the store cannot be used.
+    `only`: these plugins, as a part of a station whose main hub runs elsewhere on the same broker. `beside` runs along with the hub
+    (the demo's display). SettingsError with every problem of the configuration; HubError where the data folder or the store
+    cannot be used.
     """
     clock = clock or clock_for(configuration.settings.clock)
     log = structlog.get_logger()
     keep_secret(configuration.secrets)
     signals = Signals()
-    members = await signals.unless_stopped(line_up(configuration, clock))
+    members = await signals.unless_stopped(line_up(configuration, clock, only))
     if members is None:
         log.info("stopped while the plugins were loaded")
         return
@@ -168,7 +191,8 @@ async def run_hub(
                 for member in members:
                     member.ready(clock, store, configuration)
                 configuration.raise_problems()
-                app = App(configuration, recorder, Bus(configuration.settings.mqtt, clock, log.bind(part="bus")), clock)
+                bus = Bus(configuration.settings.mqtt, clock, log.bind(part="bus"), part=None if only is None else "-".join(sorted(only)))
+                app = App(configuration, recorder, bus, clock, part=only is not None)
                 await _run(app, members, signals, seconds, beside)
             finally:
                 await recorder.close()
@@ -184,7 +208,8 @@ async def _run(
     tasks: list[asyncio.Task[None]] = []
     commands: asyncio.Server | None = None
     try:
-        if app.configuration.settings.mqtt.embedded:
+        mirror = app.join(members) if app.part else None
+        if app.configuration.settings.mqtt.embedded and mirror is None:
             await broker.start()
         app.recall()
         await app.bus.start()
@@ -195,7 +220,8 @@ async def _run(
         signals.on_reload = partial(reload, app)
         app.log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
         disk = DiskWatch(app.recorder.store, app.recorder.ballast, app.log.bind(part="disk"))
-        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), announce_vitals(app), disk.run())]
+        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), disk.run())]
+        tasks.append(asyncio.create_task(announce_vitals(app) if mirror is None else mirror.run()))
         if beside is not None:
             tasks.append(asyncio.ensure_future(beside(app)))
         with suppress(TimeoutError):

@@ -48,12 +48,24 @@ class Bus:
     """Carries messages to and from the broker, for as long as the hub lives, whatever becomes of the broker meanwhile."""
 
     def __init__(
-        self, settings: MqttSettings, clock: Clock, log: Any, *, network: Clock | None = None, keepalive_s: int = KEEPALIVE_S
+        self,
+        settings: MqttSettings,
+        clock: Clock,
+        log: Any,
+        *,
+        network: Clock | None = None,
+        keepalive_s: int = KEEPALIVE_S,
+        part: str | None = None,
     ) -> None:
-        """`clock` dates what the user sees. `network` times heartbeats and waits: real seconds, unless a test hurries them."""
+        """`clock` dates what the user sees. `network` times heartbeats and waits: real seconds, unless a test hurries them.
+
+        `part`: the hub is that part of a station; whether the station is online is not for it to say.
+        """
         self._endpoint = Endpoint(settings, None, keepalive_s)
         self.address = self._endpoint.address
-        self.client_id = settings.client_id or f"{settings.root.replace('/', '-')}-hub"
+        usual = f"{settings.root.replace('/', '-')}-hub"
+        self.client_id = (settings.client_id or usual) if part is None else f"{settings.client_id or usual}-{part}"[:64]
+        self._speaks = part is None
         self.since: datetime = clock.now()
         """When the bus was connected, or lost its connection."""
         self.last_error: str | None = None
@@ -104,7 +116,8 @@ class Bus:
     async def start(self) -> None:
         """Begin to connect, and keep connected; returns at once. Raises SettingsError for an unusable mqtt.ca_file."""
         self._endpoint = replace(self._endpoint, tls=tls_context(self._settings))
-        self.announce(HUB_STATE, b"online")
+        if self._speaks:
+            self.announce(HUB_STATE, b"online")
         self._keeper = asyncio.create_task(self._keep_connected(), name="mqtt")
 
     async def stop(self) -> None:
@@ -116,9 +129,10 @@ class Bus:
         link, self._link = self._link, None
         self._keeper.cancel()
         if link is not None:
-            if was_ready:
+            if was_ready and self._speaks:
                 goodbye = link.send(self._root + HUB_STATE, b"offline", retain=True)
                 await asyncio.wait((goodbye.outcome,), timeout=1.5)
+            if was_ready:
                 link.disconnect()
                 await asyncio.wait((link.over,), timeout=0.5)
             link.close()
@@ -277,7 +291,7 @@ class Bus:
         link = Link(self._endpoint, self.client_id, self._protocol)
         link.largest_packet = self._largest_packet
         link.on_message = partial(self._arrived, link)
-        link.log_in(self._root + HUB_STATE)
+        link.log_in(self._root + HUB_STATE if self._speaks else None)
         try:
             code, words = await link.open()
             if code:
@@ -416,7 +430,7 @@ class Bus:
                 self._deaf = False
                 self._echo.set()
             return
-        if topic == self._root + HUB_STATE and payload != b"online" and self._ready.is_set():
+        if topic == self._root + HUB_STATE and payload != b"online" and self._speaks and self._ready.is_set():
             self._spawn(self._hold(link, [(topic, b"online")]))  # somebody's late last will: we are still here
         if message.retain and self._checking and len(self._held) < TOPICS_REMEMBERED:
             self._held[topic.removeprefix(self._root)] = payload

@@ -36,8 +36,17 @@ class Answering(Protocol):
 class Requests:
     """The desk where requests come in: one task a request, at most eight at once, each with a time limit."""
 
-    def __init__(self, bus: Answering, answers: Callable[[], Mapping[str, Answer]]) -> None:
-        """`answers`: the verbs there are now, and who answers them; plugins come and go."""
+    def __init__(
+        self,
+        bus: Answering,
+        answers: Callable[[], Mapping[str, Answer]],
+        overheard: Callable[[], Mapping[str, Answer] | None] = lambda: None,
+    ) -> None:
+        """`answers`: the verbs there are now, and who answers them; plugins come and go.
+
+        `overheard`: of those, the ones that are answered over MQTT, where others of the station answer the rest; None: all.
+        """
+        self._overheard = overheard
         self._bus = bus
         self._answers = answers
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
@@ -49,6 +58,9 @@ class Requests:
             async for topic, payload, retained in self._bus.subscribe_raw(f"{REQUESTS}#"):
                 if retained:
                     self._log.warning("retained request ignored", topic=topic)
+                    continue
+                verb, ours = topic.removeprefix(REQUESTS), self._overheard()
+                if ours is not None and verb not in ours:
                     continue
                 await self._places.acquire()
                 group.create_task(self._respond(topic.removeprefix(REQUESTS), payload))

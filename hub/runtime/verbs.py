@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub.errors import HubError
 from hub.flow import Answer
 from hub.market.interval import MINUTE_MS, last_closed, to_ms
-from hub.messages import Forecast, Request
+from hub.messages import Forecast, Request, UtcTime
 from hub.runtime.changes import restart
 from hub.runtime.doctor import examine
 from hub.runtime.health import every_gap, health_of
@@ -26,10 +26,11 @@ class _Wanted(BaseModel):
 
 
 class BarsWanted(_Wanted):
-    """What `bars` may be asked: the newest `limit` bars."""
+    """What `bars` may be asked: the newest `limit` bars, or those up to the one that opened at `until`."""
 
     symbol: SymbolName
     limit: Annotated[int, Field(ge=1, le=MOST_BARS)] = 60
+    until: UtcTime | None = None
 
 
 class GapsWanted(_Wanted):
@@ -84,6 +85,7 @@ def verbs_of(app: "App") -> dict[str, Answer]:
         wanted = BarsWanted.model_validate(request.model_dump())
         newest = await asyncio.to_thread(store.newest_bar, wanted.symbol)
         last = to_ms(newest.open_time) if newest else last_closed(to_ms(app.clock.now()))
+        last = last if wanted.until is None else min(last, to_ms(wanted.until))
         found = await asyncio.to_thread(store.bars, wanted.symbol, last - (wanted.limit - 1) * MINUTE_MS, last)
         return [bar.model_dump(mode="json") for bar in found]
 

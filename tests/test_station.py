@@ -1,0 +1,123 @@
+"""A station on two hosts: one hub collects, another forecasts and scores, on the same broker, each with a folder of its own."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.clock import SystemClock
+from hub.market.interval import to_ms
+from hub.runtime.store import SqliteStore
+from tests.brokers import Mosquitto, Witness
+from tests.hubs import hub, log_of, running, status_until, stop, write_values
+
+PLUGINS: dict[str, Any] = {
+    "collector": {"source": "simulated", "backfill": "27h"},
+    "inference": {"patience": "4m"},
+    "scorecard": {"window": "1d"},
+    "news": {"simulated": True, "ollama": {"enabled": False}},
+}
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    (tmp_path / "broker").mkdir()
+    with Mosquitto(tmp_path / "broker") as mosquitto:
+        yield mosquitto
+
+
+def host(folder: Path, broker: Mosquitto) -> Path:
+    """Both hosts have the same configuration."""
+    folder.mkdir()
+    write_values(folder, mqtt={"port": broker.port, "embedded": False}, plugins=PLUGINS)
+    return folder
+
+
+def until(wanted: Callable[[], Any], *folders: Path, seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not wanted():
+        assert time.monotonic() < end, [log_of(folder)[-2500:] for folder in folders]
+        time.sleep(0.3)
+
+
+def bars_of(folder: Path, symbol: str) -> dict[int, float]:
+    if not (folder / "data" / "tickerml.db").exists():
+        return {}
+    store = SqliteStore.open(folder / "data" / "tickerml.db", SystemClock(), read_only=True)
+    try:
+        return {to_ms(bar.open_time): bar.close for bar in store.bars(symbol, 0, 2**60)}
+    finally:
+        store.close()
+
+
+@pytest.mark.timeout(240)
+def test_one_host_collects_and_another_forecasts(tmp_path: Path, broker: Mosquitto) -> None:
+    """Forecasts come from bars that went over the broker; the station is spoken for by one hub, and asked as one."""
+    main, part = host(tmp_path / "main", broker), host(tmp_path / "part", broker)
+    with (
+        Witness(broker.port, "tickerml/#") as witness,
+        running(_only(main, "collector", "news")) as first,
+        running(part, options=("--plugins", "inference,scorecard")) as second,
+    ):
+        until(lambda: min(len(bars_of(part, symbol)) for symbol in ("BTC-USDT", "ETH-USDT")) >= 1600, main, part)
+        witness.shout("tickerml/hub/request/forecast/now", b'{"transaction": "x", "symbol": "BTC/USDT"}', 1)
+        until(lambda: _answers(witness, "forecast/now"), main, part)
+        until(lambda: witness.on("tickerml/forecast/BTC-USDT/5m"), main, part)
+        forecast = json.loads(witness.on("tickerml/forecast/BTC-USDT/5m")[-1])
+        assert bars_of(main, "BTC-USDT")[to_ms_of(forecast["open_time"])] == forecast["last_close"]
+        there, here = bars_of(main, "BTC-USDT"), bars_of(part, "BTC-USDT")
+        assert here.items() <= there.items()
+        time.sleep(1.0)
+        said = _answers(witness, "forecast/now")
+        assert [each["status"] for each in said if each["status"] == "ok"] == ["ok"]
+        witness.shout("tickerml/hub/request/health", b'{"transaction": "y"}', 1)
+        until(lambda: _answers(witness, "health"), main, part)
+        time.sleep(0.5)
+        assert len(_answers(witness, "health")) == 1, "only the main hub speaks for the station"
+        assert set(json.loads(witness.on("tickerml/hub/info")[-1])["plugins"]) == {"collector", "news"}
+        assert hub(part, "status").returncode == 0
+        assert stop(second) == 0
+        assert witness.on("tickerml/hub/state")[-1] == b"online"
+        assert json.loads(witness.on("tickerml/plugin/inference/state")[-1])["state"] == "stopped"
+        bars = [payload for topic, payload, _ in list(witness.heard) if topic == "tickerml/bar/BTC-USDT/1m"]
+        opened = [json.loads(payload)["open_time"] for payload in bars]
+        assert opened == sorted(set(opened)), "each bar once, in order: the part publishes none"
+        with running(part, options=("--plugins", "inference,scorecard")) as again:
+            status_until(part, lambda shown: shown.get("running"))
+            again.send_signal(signal.SIGKILL)
+            again.wait()
+        assert first.poll() is None
+
+
+def to_ms_of(text: str) -> int:
+    return to_ms(datetime.fromisoformat(text))
+
+
+def _only(folder: Path, *names: str) -> Path:
+    values = json.loads((folder / "config.yaml").read_text())
+    values["plugins"] = {name: section for name, section in values["plugins"].items() if name in names}
+    (folder / "config.yaml").write_text(json.dumps(values))
+    return folder
+
+
+def _answers(witness: Witness, verb: str) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in witness.on(f"tickerml/hub/response/{verb}")]
+
+
+def test_a_plugin_without_a_section_is_a_usage_error(tmp_path: Path, broker: Mosquitto) -> None:
+    folder = host(tmp_path / "x", broker)
+    for names, words in (("inference,nothing", "nothing: no such section"), (",", "name a plugin")):
+        answer = hub(folder, "run", "--plugins", names)
+        assert (answer.returncode, words in answer.stderr) == (2, True)
+
+
+def test_without_a_main_hub_it_says_what_is_missing(tmp_path: Path, broker: Mosquitto) -> None:
+    folder = host(tmp_path / "x", broker)
+    with running(folder, options=("--plugins", "inference")):
+        until(lambda: "gives no bars" in log_of(folder), folder, seconds=60)
+        assert "does a hub run without --plugins on this broker" in log_of(folder)
