@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -13,8 +14,9 @@ import pytest
 from hub.clock import SystemClock
 from hub.market.interval import to_ms
 from hub.runtime.store import SqliteStore
-from tests.brokers import Mosquitto, Witness
-from tests.hubs import hub, log_of, running, status_until, stop, write_values
+from tests.brokers import MOSQUITTO, Mosquitto, Witness
+from tests.hubs import HUB, hub, log_of, log_until, running, status_until, stop, write_values
+from tests.namespaces import IP, Host, can_have_namespaces, two_hosts
 
 PLUGINS: dict[str, Any] = {
     "collector": {"source": "simulated", "backfill": "27h"},
@@ -121,3 +123,41 @@ def test_without_a_main_hub_it_says_what_is_missing(tmp_path: Path, broker: Mosq
     with running(folder, options=("--plugins", "inference")):
         until(lambda: "gives no bars" in log_of(folder), folder, seconds=60)
         assert "does a hub run without --plugins on this broker" in log_of(folder)
+
+
+@pytest.mark.skipif(not can_have_namespaces(), reason="needs leave to make network namespaces")
+@pytest.mark.timeout(240)
+def test_on_two_hosts_with_a_cable_that_is_cut(tmp_path: Path) -> None:
+    """The part forecasts from what came over the cable; after a cut it catches up by itself."""
+    with two_hosts() as (one, other):
+        conf = tmp_path / "mosquitto.conf"
+        conf.write_text(f"listener 1883 {one.address}\nallow_anonymous true\nuser root\n")
+        mqtt = {"host": one.address, "port": 1883, "embedded": False}
+        folders = [tmp_path / "one", tmp_path / "other"]
+        for folder in folders:
+            folder.mkdir()
+            write_values(folder, mqtt=mqtt, plugins=PLUGINS)
+        _only(folders[0], "collector")
+        options = ("--plugins", "inference,scorecard")
+        with (
+            subprocess.Popen(one.inside([MOSQUITTO, "-c", str(conf)]), stderr=subprocess.DEVNULL) as broker,
+            running(folders[0], program=one.inside(HUB)),
+            running(folders[1], program=other.inside(HUB), options=options),
+        ):
+            try:
+                until(lambda: len(bars_of(folders[1], "ETH-USDT")) >= 1600, *folders)
+                here = bars_of(folders[1], "ETH-USDT")
+                assert here.items() <= bars_of(folders[0], "ETH-USDT").items()
+                cable(other, up=False)
+                log_until(folders[1], "MQTT offline", 60)
+                cable(other, up=True)
+                begun = max(here)
+                until(lambda: max(bars_of(folders[1], "ETH-USDT")) > begun, *folders, seconds=150)
+            finally:
+                broker.terminate()
+
+
+def cable(host: Host, *, up: bool) -> None:
+    links = subprocess.run([IP, "-n", host.name, "-o", "link"], check=True, capture_output=True, text=True).stdout
+    name = next(line.split(": ")[1].split("@")[0] for line in links.splitlines() if "vb" in line)
+    subprocess.run([IP, "-n", host.name, "link", "set", name, "up" if up else "down"], check=True)
