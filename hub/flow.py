@@ -54,6 +54,8 @@ class Transform:
     produces: Kinds
     deadline: timedelta = timedelta(seconds=30)
     """One message that takes longer is given up, and counted as an error."""
+    spread: bool = False
+    """Each message goes to one host of those that run this flow: for work that needs no memory of the messages before."""
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,10 @@ class MemoryBus:
 
         return arriving()
 
+    def subscribe_spread(self, kinds: Iterable[type[Message]], _group: str) -> AsyncIterator[Message]:
+        """There is one host here."""
+        return self.subscribe(kinds)
+
     @property
     def readers(self) -> int:
         """How many subscriptions are open."""

@@ -15,7 +15,7 @@ from hub.clock import SystemClock
 from hub.market.interval import to_ms
 from hub.runtime.store import SqliteStore
 from tests.brokers import MOSQUITTO, Mosquitto, Witness
-from tests.hubs import HUB, hub, log_of, log_until, running, status_until, stop, write_values
+from tests.hubs import HUB, drop_in, hub, log_of, log_until, running, status_until, stop, write_values
 from tests.namespaces import IP, Host, can_have_namespaces, two_hosts
 
 PLUGINS: dict[str, Any] = {
@@ -123,6 +123,58 @@ def test_without_a_main_hub_it_says_what_is_missing(tmp_path: Path, broker: Mosq
     with running(folder, options=("--plugins", "inference")):
         until(lambda: "gives no bars" in log_of(folder), folder, seconds=60)
         assert "does a hub run without --plugins on this broker" in log_of(folder)
+
+
+SHARED = """
+\"\"\"Says of every bar which host had it.\"\"\"
+from hub import *
+
+class Settings(PluginSettings):
+    host: str = "?"
+
+@hookimpl
+def register_settings():
+    return Settings
+
+@hookimpl
+def register_transforms(hub):
+    settings = hub.settings_for(Settings)
+    async def tell(bar):
+        yield Alert(symbol=bar.symbol, source="shared", text=f"{bar.open_time.isoformat()} {settings.host}")
+    return [Transform("shared", tell, consumes=(Bar,), produces=(Alert,), spread=True)]
+"""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("isolated", [True, False])
+def test_a_flow_that_is_spread_has_every_message_once_on_one_of_the_hosts(tmp_path: Path, broker: Mosquitto, isolated: bool) -> None:
+    """Both hosts work; what one has, the other has not."""
+    collector = {"source": "simulated", "backfill": "30m"}
+    hosts = [tmp_path / "one", tmp_path / "two"]
+    for host_folder in hosts:
+        host_folder.mkdir()
+        drop_in(host_folder, "shared", SHARED)
+        sections = {"collector": collector, "shared": {"host": host_folder.name, "isolated": isolated}}
+        write_values(host_folder, mqtt={"port": broker.port, "embedded": False}, clock={"speed": 60}, plugins=sections)
+    with (
+        Witness(broker.port, "tickerml/#") as witness,
+        running(hosts[0]),
+        running(hosts[1], options=("--plugins", "shared")),
+    ):
+        for folder in hosts:
+            status_until(folder, lambda shown: shown.get("running") and any(each["state"] == "running" for each in shown["plugins"]))
+        time.sleep(1.0)
+        begun = len(witness.heard)
+
+        def told() -> list[tuple[str, str]]:
+            since = [
+                (topic, json.loads(payload)) for topic, payload, _ in list(witness.heard)[begun:] if topic.startswith("tickerml/alert/")
+            ]
+            return [(f"{topic} {each['text'].split()[0]}", each["text"].split()[1]) for topic, each in since]
+
+        until(lambda: len(told()) >= 20 and len({host for _, host in told()}) == 2, *hosts)
+        bars = [bar for bar, _ in told()]
+        assert len(bars) == len(set(bars)), "each bar once, on either host"
 
 
 @pytest.mark.skipif(not can_have_namespaces(), reason="needs leave to make network namespaces")

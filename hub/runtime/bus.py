@@ -34,6 +34,7 @@ from hub.runtime.link import (
 from hub.runtime.patience import PAUSE_S, STABLE_S, Complaints, Reconnection
 from hub.runtime.readers import Readers
 from hub.runtime.retained import FACT_FILTERS, Retained
+from hub.runtime.spread import Spread
 from hub.runtime.subscription import RAW_HELD, TOPICS_REMEMBERED, MessageSubscription, Raw, Subscription
 from hub.settings import MqttSettings
 from hub.topics import DOCTOR_BEAT, HEARTBEAT, HUB_STATE, MAX_PAYLOAD_BYTES, encode, topic_for, topic_of
@@ -231,6 +232,10 @@ class Bus:
         subscription = self._readers.add(kinds)
         self._begin(subscription.filters)
         return subscription
+
+    def subscribe_spread(self, kinds: Iterable[type[Message]], group: str) -> Spread:
+        """Messages of these kinds of which each goes to one host of the group; nothing that the broker holds."""
+        return Spread(self._settings, group, kinds, self._log)
 
     def subscribe_raw(self, topic_filter: str, *, limit: int = RAW_HELD, rooted: bool = True) -> Subscription[Raw]:
         """Messages as they stand on the wire, on topics below the root (or on any, if not `rooted`)."""

@@ -209,7 +209,7 @@ def _described(flow: Flow) -> dict[str, Any]:
     if isinstance(flow, Source):
         described |= {"stale_after": flow.stale_after and flow.stale_after.total_seconds(), "backfill": flow.backfill is not None}
     elif isinstance(flow, Transform):
-        described["deadline"] = flow.deadline.total_seconds()
+        described |= {"deadline": flow.deadline.total_seconds(), "spread": flow.spread}
     else:
         described |= {"durable": flow.durable, "batch": flow.batch}
     return described

@@ -87,7 +87,8 @@ class IsolatedPlugin:
             backfill = partial(self._backfill, number) if described["backfill"] else None
             return Source(name, partial(self._stream, number), produces, patience and timedelta(seconds=patience), backfill)
         if described["shape"] == "Transform":
-            return Transform(name, partial(self._apply, number), consumes, produces, timedelta(seconds=described["deadline"]))
+            deadline = timedelta(seconds=described["deadline"])
+            return Transform(name, partial(self._apply, number), consumes, produces, deadline, spread=bool(described["spread"]))
         batch = min(described["batch"], LARGEST_BATCH)
         return Sink(name, partial(self._write, number), consumes, durable=described["durable"], batch=batch)
 

@@ -66,6 +66,8 @@ def _troubles(flow: Any) -> Iterator[str]:
             yield "its prefix must be the first part of some topics, without + and #"
     elif isinstance(flow, Transform):
         yield from _span("deadline", flow.deadline)
+        if type(flow.spread) is not bool:
+            yield "spread must be True or False"
     elif type(flow.batch) is not int or not 1 <= flow.batch <= LARGEST_BATCH:
         yield f"batch must be a number from 1 to {LARGEST_BATCH}"
 

@@ -30,6 +30,9 @@ class Subscriptions(Wire, Protocol):
     def subscribe(self, kinds: Kinds) -> Any:
         """An asynchronous iterator of messages of these kinds, with `close()`."""
 
+    def subscribe_spread(self, kinds: Kinds, group: str) -> Any:
+        """The same, but each message goes to one host of the group."""
+
 
 class Recording(Protocol):
     """The way to disk: the recorder, or a fake of it."""
@@ -224,7 +227,10 @@ class FlowRun:
                 self._well()
 
     async def _run_transform(self, transform: Transform) -> None:
-        async with aclosing(iterate(self._bus.subscribe(transform.consumes))) as arriving:
+        group = f"{self.watch.name}.{transform.name}"
+        bus = self._bus
+        heard = bus.subscribe_spread(transform.consumes, group) if transform.spread else bus.subscribe(transform.consumes)
+        async with aclosing(iterate(heard)) as arriving:
             failures = 0
             async for message in arriving:
                 while (problem := await self._apply(transform, message)) is not None:
