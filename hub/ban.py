@@ -1,7 +1,6 @@
 """Remembers, over restarts, how long a host asked us to leave it alone."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.clock import Clock
+from hub.whole_file import write_whole
 
 DEFAULT_S = 60.0
 LONGEST_S = 3 * 86_400.0
@@ -78,17 +78,7 @@ class Ban:
         monotonic = self._clock.monotonic()
         self._offset = self._wall() - monotonic
         note = {"wait_s": self._until - monotonic, "noted_at": self._wall(), "noted_monotonic": monotonic, "boot": _boot()}
-        part = self._file.with_suffix(".part")
-        with part.open("w", encoding="utf-8") as stream:
-            json.dump(note, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(self._file)
-        folder = os.open(self._file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(self._file, json.dumps(note))
 
     def _remembered(self) -> float:
         try:

@@ -52,7 +52,7 @@ async def download(
     host = host_of(url)
     try:
         async with asyncio.timeout(deadline_s):
-            return await _answer(http, host, url, params, headers or {}, body)
+            return await _answer(http, host, url, params, headers or {}, deadline_s, body)
     except TimeoutError as error:
         raise Unreachable(f"{host} did not finish its answer within {deadline_s:.0f} s") from error
     except httpx.HTTPError as error:
@@ -60,7 +60,13 @@ async def download(
 
 
 async def _answer(
-    http: httpx.AsyncClient, host: str, url: str, params: Mapping[str, str | int], headers: Mapping[str, str], body: bytes | None
+    http: httpx.AsyncClient,
+    host: str,
+    url: str,
+    params: Mapping[str, str | int],
+    headers: Mapping[str, str],
+    deadline_s: float,
+    body: bytes | None,
 ) -> Answer:
     asked = {"accept-encoding": "identity", "accept": "application/json", **headers}
     if body is not None:
@@ -71,7 +77,7 @@ async def _answer(
         headers=asked,
         content=body,
         follow_redirects=False,
-        timeout=None,
+        timeout=deadline_s,
     )
     async with question as response:
         if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":

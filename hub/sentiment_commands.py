@@ -59,13 +59,13 @@ def _gemma(context: typer.Context) -> Any:
 
     from hub.configuration import load_configuration
     from hub.errors import DependencyDown, TransientError
-    from hub.headline.gemma import Gemma, checked
+    from hub.headline.gemma import ADDRESS, MODEL, Gemma, checked
     from hub.headline.judge import Judge
     from hub.headline.plain_text import plain_text
 
     config = context.find_root().params.get("config")
     told = load_configuration(Path(config) if config else None).sections.get("news", {}).get("ollama") or {}
-    address, model = str(told.get("base_url", "http://localhost:11434")).rstrip("/"), str(told.get("model", "gemma3:4b"))
+    address, model = str(told.get("base_url", ADDRESS)).rstrip("/"), str(told.get("model", MODEL))
     lexicon = Judge()
 
     async def ask(headline: str) -> "Judgement":

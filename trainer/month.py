@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hub.errors import HubError
+from hub.whole_file import sync_folder
 
 NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 ALWAYS_KNOWN = 5
@@ -70,7 +71,7 @@ def write_month(file: Path, minutes: Minutes, market: str) -> None:
         with suppress(OSError):
             part.unlink()
         raise
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
 
 
 def read_month(file: Path) -> Minutes:
@@ -96,14 +97,6 @@ def bars_in(file: Path) -> int:
 def market_of(file: Path) -> str:
     """Which market's bars the file says it holds."""
     return str((_metadata(file).metadata or {}).get(_MARKET, b"unknown"), "utf-8", "replace")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _table(file: Path, columns: Sequence[str]) -> pa.Table:

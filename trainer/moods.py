@@ -1,7 +1,6 @@
 """The mood of every hour, as the hub told it: kept beside the bars, one CSV an asset, read into the same features."""
 
 import csv
-import os
 from collections.abc import Iterable
 from datetime import datetime
 from math import isfinite
@@ -10,6 +9,7 @@ from pathlib import Path
 from hub.errors import HubError
 from hub.market.interval import to_ms
 from hub.market.mood import HOUR_MS
+from hub.whole_file import write_whole
 from trainer.intake import Origin
 from trainer.unpacked import UnusableFile
 
@@ -64,13 +64,8 @@ def _hour(file: Path, line: int, row: list[str]) -> tuple[str, Hour]:
 
 
 def _write(file: Path, hours: Iterable[Hour]) -> None:
-    part = file.with_suffix(".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream, lineterminator="\n").writerows(sorted(hours))
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
+        write_whole(file, "".join(f"{start},{score},{articles}\n" for start, score, articles in sorted(hours)))
     except OSError as error:
         raise HubError(f"{file}: cannot be written: {error.strerror}") from error

@@ -1,7 +1,6 @@
 """A run's folder, runs/NAME: what is in it and how it is read and written. Everything is replaced whole or not at all."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hub.errors import HubError
+from hub.whole_file import write_whole
 from trainer.dataset import Dataset
 from trainer.forecasts import Forecasts
 from trainer.spec import Spec
@@ -105,12 +105,7 @@ def write_text(file: Path, text: str) -> Path:
 def write_bytes(file: Path, content: bytes) -> Path:
     """Replace a file by this, or leave it as it was."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
+    write_whole(file, content)
     return file
 
 

@@ -1,1 +1,1 @@
-"""Headlines as the hub reads them without a language model. Pure, shared: the plugin judges by it, the trainer learns its weights."""
+"""How headlines sound. Shared by plugin and trainer; without I/O, but for Gemma, who is given her HTTP client."""

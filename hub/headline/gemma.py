@@ -14,6 +14,8 @@ from hub.headline.judge import Judgement, Label
 if TYPE_CHECKING:
     import httpx
 
+ADDRESS, MODEL = "http://localhost:11434", "gemma3:4b"
+"""Where Ollama listens by itself, and the model that judges unless another is named."""
 LIMIT_S = 20.0
 """Real seconds for one call."""
 A_CALL = 8

@@ -141,6 +141,7 @@ class App:
         """Become a part of a station: publish what these plugins make, and record what others do."""
         made = {kind for member in members for flow in member.declared.flows for kind in getattr(flow, "produces", ())}
         self.own = tuple(kind for kind in DURABLE if kind in made)
+        self.recorder.listeners.remove(self.outbox.ring)
         self.outbox = Outbox(self.recorder.store, self.bus, self.log.bind(part="outbox"), kinds=self.own)
         self.recorder.listeners.append(self.outbox.ring)
         others = tuple(kind for kind in DURABLE if kind not in made and kind is not ModelWant)

@@ -1,6 +1,6 @@
 """The wire vocabulary for other programs: a JSON Schema of every payload, and an AsyncAPI document of all topics.
 
-`python -m hub.runtime.asyncapi FOLDER` writes both; they are made from `hub/messages.py` and `hub/topics.py`, and from nothing else.
+`python -m hub.runtime.asyncapi FOLDER` writes both, from `hub/messages.py`, `hub/topics.py` and what the verbs may be asked.
 """
 
 import json

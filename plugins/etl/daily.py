@@ -13,6 +13,7 @@ from hub import Dump, DumpedFile, Hub, Request
 from hub.dumps import DumpManifest
 from hub.errors import HubError
 from hub.market.interval import from_ms, minutes_in, to_ms
+from hub.whole_file import note_down
 from plugins.etl.delivery import Delivery
 from plugins.etl.folder import dump_day, manifest_in, remove_day
 from plugins.etl.schedule import next_time
@@ -52,11 +53,12 @@ class Daily:
         """Announces dumps, for ever. TransientError where one cannot be written or brought away: tried again, and nothing is left out."""
         await self._wait_for_bars(self._yesterday())
         while True:
-            for day in await asyncio.to_thread(self._due):
+            yesterday = self._yesterday()
+            for day in await asyncio.to_thread(self._due, yesterday):
                 yield await self._dumped(day)
             for manifest in await asyncio.to_thread(self._undelivered):
                 yield await self._brought(manifest)
-            await asyncio.to_thread(self._tidy)
+            await asyncio.to_thread(self._tidy, yesterday)
             due = next_time(self._settings.at, self._hub.clock.now())
             while (left := (due - self._hub.clock.now()).total_seconds()) > 0:
                 if (asked := await self._asked(left)) is not None:
@@ -122,14 +124,14 @@ class Daily:
 
     # -- which days
 
-    def _due(self) -> list[date]:
+    def _due(self, yesterday: date) -> list[date]:
         """Days that are over and have no dump, oldest first; and those of which more is there now."""
-        yesterday, through = self._yesterday(), self._through()
+        (through, removed), finished = self._noted(), {manifest.day for manifest in self._finished()}
         first = through + ONE_DAY if through else self._first_day(yesterday)
-        missed = [first + ONE_DAY * number for number in range((yesterday - first).days + 1)] if first else []
-        recent = [yesterday - ONE_DAY * number for number in range(LOOKED_BACK)]
-        changed = [day for day in recent if day not in missed and self._has_grown(day)]
-        return sorted({day for day in [*missed, *changed] if self._has_bars(day)})
+        days = [first + ONE_DAY * number for number in range((yesterday - first).days + 1)] if first else []
+        recent = [day for number in range(LOOKED_BACK) if (day := yesterday - ONE_DAY * number) > (removed or date.min)]
+        wanted = {day for day in [*days, *recent] if day not in finished} | {day for day in recent if self._has_grown(day)}
+        return sorted(day for day in wanted if self._has_bars(day))
 
     def _first_day(self, yesterday: date) -> date | None:
         known = [at for symbol in self._hub.symbols if (at := self._hub.store.oldest_open_time(symbol)) is not None]
@@ -137,9 +139,7 @@ class Daily:
 
     def _has_grown(self, day: date) -> bool:
         manifest = manifest_in(self._folder / day.isoformat())
-        if manifest is None:
-            return (self._folder / day.isoformat()).is_dir()
-        if not manifest.gaps:
+        if manifest is None or not manifest.gaps:
             return False
         span = Day.of(day)
         return sum(minutes_in(gap) for symbol in self._hub.symbols for gap in self._hub.store.missing(symbol, *span.minutes)) < (
@@ -157,24 +157,21 @@ class Daily:
     def _undelivered(self) -> list[DumpManifest]:
         return [manifest for manifest in self._finished() if not self._delivery.is_delivered(manifest)]
 
-    def _through(self) -> date | None:
-        """The newest day that was dumped, also where its dump is gone by now."""
-        newest = max((manifest.day for manifest in self._finished()), default=None)
+    def _noted(self) -> tuple[date | None, date | None]:
+        """Up to which day nothing was missing (a day dumped by hand says nothing of those before it), and the newest whose dump was removed."""
         with suppress(OSError, ValueError, LookupError, TypeError):
-            noted = date.fromisoformat(json.loads((self._folder / "etl.json").read_text(encoding="utf-8"))["through"])
-            newest = max(noted, newest) if newest else noted
-        return newest
+            told = json.loads((self._folder / "etl.json").read_text(encoding="utf-8"))
+            return date.fromisoformat(told["through"]), date.fromisoformat(told["removed"]) if told["removed"] else None
+        return None, None
 
-    def _tidy(self) -> None:
+    def _tidy(self, through: date) -> None:
         """Note how far it has come, and remove dumps that are old and delivered."""
-        if (through := self._through()) is not None:
-            part = self._folder / "etl.part"
-            part.write_text(json.dumps({"through": through.isoformat()}), encoding="utf-8")
-            part.replace(self._folder / "etl.json")
         oldest = (self._hub.clock.now() - self._settings.keep).date()
-        for manifest in self._finished():
-            if manifest.day < oldest and self._delivery.is_delivered(manifest):
-                remove_day(self._folder / manifest.day.isoformat())
+        old = [each.day for each in self._finished() if each.day < oldest and self._delivery.is_delivered(each)]
+        removed = max([*old, *filter(None, [self._noted()[1]])], default=None)
+        note_down(self._folder / "etl.json", json.dumps({"through": through.isoformat(), "removed": removed and removed.isoformat()}))
+        for day in old:
+            remove_day(self._folder / day.isoformat())
 
 
 def _is_day(name: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hub.dumps import MANIFEST, DumpManifest
 from hub.remote import Remote
+from hub.whole_file import note_down
 from plugins.etl.settings import EtlSettings
 
 
@@ -42,9 +43,7 @@ class Delivery:
             for name in [*(file.name for file in manifest.files), MANIFEST]:
                 remote.put(self._folder / day / name, f"{day}/{name}")
         arrived = self._arrived() | {day: manifest.revision}
-        part = self._note.with_suffix(".part")
-        part.write_text(json.dumps({self._settings.target: dict(sorted(arrived.items())[-1000:])}), encoding="utf-8")
-        part.replace(self._note)
+        note_down(self._note, json.dumps({self._settings.target: dict(sorted(arrived.items())[-1000:])}))
 
     def _arrived(self) -> dict[str, int]:
         with suppress(OSError, ValueError, LookupError, TypeError):

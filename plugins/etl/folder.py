@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from hub import Hub, TransientError, __version__
 from hub.dumps import MANIFEST, DumpGap, DumpManifest, TableFile
 from hub.market.interval import from_ms
+from hub.whole_file import sync_folder, write_whole
 from plugins.etl.tables import Day, Table, tables
 
 
@@ -32,9 +33,8 @@ def dump_day(hub: Hub, folder: Path, day: date) -> DumpManifest:
             files=files,
             gaps=gaps_of(hub, span),
         )
-        _replace(place / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
-        _sync(place)
-        _sync(folder)
+        write_whole(place / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+        sync_folder(folder)
     except OSError as error:
         raise TransientError(f"{place}: the dump cannot be written: {error.strerror}; it is tried again") from error
     return manifest
@@ -87,25 +87,8 @@ def _written(place: Path, table: Table) -> TableFile:
     return TableFile(name=table.file, table=table.name, rows=count, bytes=size, sha256=digest, columns=table.columns)
 
 
-def _replace(file: Path, content: bytes) -> None:
-    part = file.with_name(f"{file.name}.part")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
-
-
 def _discard(place: Path) -> None:
     """From here on the folder is not finished."""
     (place / MANIFEST).unlink(missing_ok=True)
     for part in place.glob("*.part"):
         part.unlink()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

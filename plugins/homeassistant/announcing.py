@@ -9,6 +9,7 @@ from typing import Any
 
 from hub import Hub, HubInfo
 from hub.flow import Outside
+from hub.whole_file import note_down
 from plugins.homeassistant.discovery import devices
 
 BIRTH = "status"
@@ -79,9 +80,7 @@ class Announcing:
         return {}
 
     def _remember(self, told: dict[str, dict[str, str]]) -> None:
-        part = self._note.with_suffix(".part")
-        part.write_text(json.dumps(told), encoding="utf-8")
-        part.replace(self._note)
+        note_down(self._note, json.dumps(told))
 
 
 def _json(payload: dict[str, Any]) -> bytes:

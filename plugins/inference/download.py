@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hub.errors import TransientError
 from hub.offer import Offer, OfferRefused, digest
+from hub.whole_file import sync_folder
 
 
 class Download:
@@ -58,7 +59,7 @@ class Download:
             with self.part.open("rb+") as stream:
                 os.fsync(stream.fileno())
             self.part.replace(self.file)
-            _sync_folder(self.file.parent)
+            sync_folder(self.file.parent)
         except OSError as error:
             raise _trouble(self.part, error) from error
         return self.file
@@ -72,14 +73,6 @@ class Download:
                 if digest(stream.read(self.offer.length_of(index))) == expected:
                     found.add(index)
         return found
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _trouble(file: Path, error: OSError) -> TransientError:

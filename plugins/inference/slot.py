@@ -19,6 +19,7 @@ from typing import Any
 from hub import Hub, ModelAnswer, ModelState, ModelWant, PermanentError, ServedModel
 from hub.errors import HubError
 from hub.offer import Offer
+from hub.whole_file import write_whole
 from plugins.inference.model_file import facts_in
 from plugins.inference.onnx_look import metadata
 
@@ -258,7 +259,7 @@ class Slot:
     def _write_attempts(self, attempts: dict[str, int]) -> None:
         with suppress(OSError):
             if attempts:
-                self._attempts_file.write_text(json.dumps(attempts), encoding="utf-8")
+                write_whole(self._attempts_file, json.dumps(attempts))
             else:
                 self._attempts_file.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hub import Hub
+from hub.whole_file import note_down
 
 IN_RESERVE = 4
 """Requests of a day that are left for restarts, and for people."""
@@ -78,6 +79,4 @@ class Quota:
 
     def _note(self) -> None:
         last = self._last or self._hub.clock.now()
-        part = self._file.with_suffix(".part")
-        part.write_text(json.dumps({"day": str(self._day), "count": self._count, "last": last.isoformat()}), encoding="utf-8")
-        part.replace(self._file)
+        note_down(self._file, json.dumps({"day": str(self._day), "count": self._count, "last": last.isoformat()}))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from hub.headline.gemma import ADDRESS, MODEL
 from hub.settings import Duration, PluginSettings, SettingsModel, WebAddress
 
 FEEDS = ("https://www.coindesk.com/arc/outboundfeeds/rss", "https://cointelegraph.com/rss", "https://decrypt.co/feed")
@@ -37,9 +38,9 @@ class NewsApiSettings(SettingsModel):
 class OllamaSettings(SettingsModel):
     """Gemma, on this machine or another; where it is not, the lexicon judges."""
 
-    base_url: WebAddress = "http://localhost:11434"
+    base_url: WebAddress = ADDRESS
     """Where Ollama listens."""
-    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$")] = "gemma3:4b"
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$")] = MODEL
     """gemma3:1b for a Pi with little memory."""
     enabled: bool = True
     """false: the lexicon alone."""

@@ -75,7 +75,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "a chunk has been written": lambda: after(Download, "take", enough),
     "all chunks are here": lambda: before(Download, "finish"),
     "the file is synced, and is renamed": lambda: before(Path, "replace", of_part),
-    "the file is renamed, its folder not synced": lambda: before(download, "_sync_folder"),
+    "the file is renamed, its folder not synced": lambda: before(download, "sync_folder"),
     "it is called staged": lambda: before(Slot, "change", says("staged")),
     "it has been called staged": lambda: after(Slot, "change", says("staged")),
     "its self-test begins": lambda: before(delivery, "self_test"),

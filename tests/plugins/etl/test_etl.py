@@ -134,6 +134,26 @@ async def test_days_that_were_missed_are_caught_up(tmp_path: Path) -> None:
     assert [each.day for each in late] == [TODAY + day * ONE for day in range(1, 5)]
 
 
+async def test_a_dump_by_hand_does_not_hide_the_days_that_were_missed_before_it(tmp_path: Path) -> None:
+    """The Pi was off, and somebody asks for yesterday before the hub has caught up."""
+    facts = [bar for day in range(4) for symbol in ("BTC-USDT", "ETH-USDT") for bar in prices(DAY + day * ONE, symbol)]
+    await announced(etl_hub(tmp_path, facts, DAY + ONE + MINUTE), 1)
+    hub = etl_hub(tmp_path, facts, DAY + 4 * ONE + MINUTE)
+    await Daily(hub, EtlSettings()).answer(Request.model_validate({}))
+    found = await announced(etl_hub(tmp_path, facts, DAY + 4 * ONE + MINUTE), 2)
+    assert [each.day for each in found] == [TODAY + ONE, TODAY + 2 * ONE]
+
+
+async def test_days_that_are_filled_in_after_the_first_start_are_dumped_then(tmp_path: Path) -> None:
+    """The past comes later than the first look at it."""
+    fresh = [bar for symbol in ("BTC-USDT", "ETH-USDT") for bar in prices(DAY + 3 * ONE, symbol)]
+    assert [each.day for each in await announced(etl_hub(tmp_path, fresh, DAY + 4 * ONE + MINUTE), 1)] == [TODAY + 3 * ONE]
+    assert await announced(etl_hub(tmp_path, fresh, DAY + 4 * ONE + MINUTE), 1, 1200.0) == []
+    past = [bar for day in (1, 2) for symbol in ("BTC-USDT", "ETH-USDT") for bar in prices(DAY + day * ONE, symbol)]
+    found = await announced(etl_hub(tmp_path, [*fresh, *past], DAY + 4 * ONE + MINUTE), 2)
+    assert [each.day for each in found] == [TODAY + ONE, TODAY + 2 * ONE]
+
+
 async def test_a_day_of_which_more_has_come_is_dumped_again(tmp_path: Path) -> None:
     half = [*prices(minutes=1000), *prices(symbol="ETH-USDT"), *prices(DAY + ONE, minutes=5), *prices(DAY + ONE, "ETH-USDT", minutes=5)]
     hub = etl_hub(tmp_path, half)
