@@ -161,7 +161,7 @@ def test_a_full_target_keeps_no_half_file_and_gets_the_rest_when_there_is_room(t
     with (
         Sshd(
             folder,
-            wrapped=lambda command: mounted(command, f"mount -t tmpfs -o size=1200k none {away}; head -c 1000000 /dev/zero > {filler}"),
+            wrapped=lambda command: mounted(command, f"mount -t tmpfs -o size=1200k none {away}; head -c 1100000 /dev/zero > {filler}"),
         ) as server,
         Mosquitto(_made(tmp_path / "broker")) as broker,
     ):

@@ -158,7 +158,7 @@ class Daily:
         return [manifest for manifest in self._finished() if not self._delivery.is_delivered(manifest)]
 
     def _noted(self) -> tuple[date | None, date | None]:
-        """Up to which day nothing was missing (a day dumped by hand says nothing of those before it), and the newest whose dump was removed."""
+        """Up to which day nothing was missing (one dumped by hand says nothing of those before), and the newest whose dump was removed."""
         with suppress(OSError, ValueError, LookupError, TypeError):
             told = json.loads((self._folder / "etl.json").read_text(encoding="utf-8"))
             return date.fromisoformat(told["through"]), date.fromisoformat(told["removed"]) if told["removed"] else None
