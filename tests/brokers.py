@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import os
 import shutil
 import signal
 import socket
@@ -20,14 +22,23 @@ from paho.mqtt.enums import CallbackAPIVersion
 from structlog.testing import LogCapture
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+FIRST_PORT = 10_000 + os.getpid() * 7919 % 22_000  # 7919: processes begin far from one another
+PORTS = itertools.cycle([*range(FIRST_PORT, 32_000), *range(10_000, FIRST_PORT)])
 MOSQUITTO_PASSWD = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
 
 
 def free_port() -> int:
-    """A TCP port on the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on the loopback that nobody listens on, nor will while its server is away.
+
+    From below the range that the kernel gives to those who ask for any port (Linux: 32768 and up), where a client's own end may take it
+    meanwhile; each process of a test run counts through numbers of its own.
+    """
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable: the numbers go round")
 
 
 def wait_for_port(port: int, seconds: float = 10.0) -> None:
