@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_group
 
-from hub import dump_commands, forecast_commands, model_commands, sentiment_commands
-from hub.console import call, config_and_command, symbol_named, time_given
+from hub import dump_commands, forecast_commands, model_commands, plugin_commands, sentiment_commands
+from hub.configured import configuration_of, set_up_logs, store_of
+from hub.console import call, config_and_command, duration_given, symbol_named, time_given
 from hub.errors import CheckFailed
 
 if TYPE_CHECKING:
     from hub.configuration import Configuration
-    from hub.runtime.store import SqliteStore
 
 app = typer.Typer(
     name="hub",
@@ -28,10 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 bars = typer.Typer(no_args_is_help=True, help="Bars on disk: export, gaps, backfill.")
-plugins = typer.Typer(no_args_is_help=True, help="Plugins: what is there.")
 grafana = typer.Typer(no_args_is_help=True, help="Grafana: boards and alert rules.")
 app.add_typer(bars, name="bars")
-app.add_typer(plugins, name="plugins")
+app.add_typer(plugin_commands.app, name="plugins")
 app.add_typer(forecast_commands.app, name="forecasts")
 app.add_typer(model_commands.app, name="models")
 app.add_typer(grafana, name="grafana")
@@ -40,7 +39,6 @@ app.command()(dump_commands.dump)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 For = Annotated[str | None, typer.Option("--for", help="Stop after this long, such as 90s; otherwise run until stopped.")]
-_chosen: dict[str, Path] = {}
 
 
 @app.callback()
@@ -48,8 +46,6 @@ def _hub(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Configuration (default: ./config.yaml, or the defaults).")] = None,
 ) -> None:
     """TickerML: a small forecasting station for crypto prices."""
-    if config is not None:
-        _chosen["config"] = config
 
 
 @app.command()
@@ -63,6 +59,7 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path()) -> N
 
 @app.command()
 def run(
+    context: typer.Context,
     duration: For = None,
     only: Annotated[
         str | None,
@@ -77,7 +74,7 @@ def run(
     from hub.runtime.app import run_hub
     from hub.runtime.logs import prints_logged
 
-    seconds, configuration = _seconds(duration), _configuration(check=False)
+    seconds, configuration = _seconds(duration), configuration_of(context, check=False)
     chosen = None if only is None else _chosen_plugins(only, configuration)
     with prints_logged():
         asyncio.run(run_hub(configuration, seconds=seconds, only=chosen))
@@ -85,7 +82,9 @@ def run(
 
 @app.command()
 def demo(
-    speed: Annotated[float, typer.Option(help="Seconds of the market in one of yours.", min=0.1, max=100000)] = 60.0, duration: For = None
+    context: typer.Context,
+    speed: Annotated[float, typer.Option(help="Seconds of the market in one of yours.", min=0.1, max=100000)] = 60.0,
+    duration: For = None,
 ) -> None:
     """Run the whole system on a simulated exchange: no account, no server, no network."""
     import asyncio
@@ -94,20 +93,20 @@ def demo(
     from hub.runtime.demo import demo_clock, demo_configuration
     from hub.runtime.display import bars_on
 
-    configuration = demo_configuration(_chosen.get("config"))
-    _logs(configuration)
+    configuration = demo_configuration(context.find_root().params.get("config"))
+    set_up_logs(configuration)
     asyncio.run(run_hub(configuration, seconds=_seconds(duration), clock=demo_clock(configuration, speed), beside=bars_on()))
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check configuration, disk, store, broker and exchange: one line each, with the fix."""
     import asyncio
 
     from hub.runtime.doctor import examine_now
     from hub.runtime.logs import prints_logged
 
-    configuration = _configuration(check=False)
+    configuration = configuration_of(context, check=False)
     with prints_logged():
         findings = asyncio.run(examine_now(configuration))
     if as_json:
@@ -120,22 +119,22 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def status(as_json: AsJson = False) -> None:
+def status(context: typer.Context, as_json: AsJson = False) -> None:
     """What runs, the newest bar of each symbol, gaps, and how far behind each forwarder is."""
     from hub.runtime import control
     from hub.runtime.health import stored
     from hub.runtime.status_text import status_text
 
-    configuration = _configuration()
+    configuration = configuration_of(context)
     if control.hub_runs(configuration.data_dir):
         health = control.ask(configuration.data_dir, "health")
     else:
-        health = {"running": False, **stored(_store(configuration))}
+        health = {"running": False, **stored(store_of(configuration))}
     print(json.dumps(health) if as_json else status_text(health))
 
 
 @app.command()
-def graph(as_json: AsJson = False) -> None:
+def graph(context: typer.Context, as_json: AsJson = False) -> None:
     """The flow as Mermaid text, from the code."""
     import asyncio
 
@@ -145,7 +144,7 @@ def graph(as_json: AsJson = False) -> None:
     from hub.runtime.logs import prints_logged
     from hub.testing import MemoryStore
 
-    configuration = _configuration(check=False)
+    configuration = configuration_of(context, check=False)
 
     async def draw() -> str:
         members = await line_up(configuration, SystemClock())
@@ -163,50 +162,9 @@ def graph(as_json: AsJson = False) -> None:
     print(drawing)
 
 
-@plugins.command("list")
-def list_plugins(as_json: AsJson = False) -> None:
-    """What could run, where it comes from, what the configuration lets run, and the commands it adds."""
-    from hub.runtime.listing import plugin_rows, row_text
-
-    rows = plugin_rows(_configuration(), set(get_group(app).commands))
-    print(json.dumps(rows) if as_json else "\n".join(map(row_text, rows)))
-
-
-@plugins.command("new")
-def new_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and _.")],
-    drop_in: Annotated[bool, typer.Option("--drop-in", help="Into plugin_dir, instead of a project of its own.")] = False,
-) -> None:
-    """Write a working plugin with its test, to begin with."""
-    from hub.kit.template import new_plugin as write
-
-    for file in write(name, _configuration().plugin_dir if drop_in else Path(), drop_in=drop_in):
-        print(file)
-    print(
-        f"next: a section `{name}: {{}}` under `plugins` in config.yaml, and `hub plugins check {name if not drop_in else 'that file'}`",
-        file=sys.stderr,
-    )
-
-
-@plugins.command("check")
-def check_plugin(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A drop-in's file or folder, or a project.")], as_json: AsJson = False
-) -> None:
-    """Hold a plugin against the checklist, run its tests without a network, and say what it lacks."""
-    from hub.kit.check import check
-
-    findings = check(path)
-    if as_json:
-        print(json.dumps([vars(finding) for finding in findings]))
-    else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.rule}{f': {finding.text}' if finding.text else ''}")
-    if not all(finding.ok for finding in findings):
-        raise CheckFailed(f"{path}: is not yet as the checklist wants it (docs/plugins.md)")
-
-
 @bars.command()
 def export(
+    context: typer.Context,
     symbol: Annotated[str, typer.Option(help="Such as BTC/USDT.")],
     start: Annotated[str | None, typer.Option("--from", help="First open time, such as 2025-05-20 or 2025-05-20T12:00:00Z.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Up to, but not including.")] = None,
@@ -217,16 +175,18 @@ def export(
     from hub.runtime.export import export_bars
 
     name, first, last = symbol_named(symbol), time_given(start, 0), time_given(end, 2**53) - 1
-    export_bars(_store(_configuration()), name, first, last, out, as_json=as_json)
+    export_bars(store_of(configuration_of(context)), name, first, last, out, as_json=as_json)
 
 
 @bars.command()
-def gaps(symbol: Annotated[str | None, typer.Option(help="Only this one.")] = None, as_json: AsJson = False) -> None:
+def gaps(
+    context: typer.Context, symbol: Annotated[str | None, typer.Option(help="Only this one.")] = None, as_json: AsJson = False
+) -> None:
     """Every stretch without bars, and why."""
     from hub.runtime.health import every_gap
 
     name = symbol_named(symbol) if symbol else None
-    found = every_gap(_store(_configuration()), name)
+    found = every_gap(store_of(configuration_of(context)), name)
     if as_json:
         print(json.dumps(found))
         return
@@ -238,27 +198,27 @@ def gaps(symbol: Annotated[str | None, typer.Option(help="Only this one.")] = No
 
 
 @bars.command()
-def backfill(days: Annotated[int, typer.Option(min=1, max=5000, help="How far back.")]) -> None:
+def backfill(context: typer.Context, days: Annotated[int, typer.Option(min=1, max=5000, help="How far back.")]) -> None:
     """Fetch what is missing of the past, with a progress bar; also beside a running hub."""
     import asyncio
 
     from hub.runtime.backfill import backfill_now
     from hub.runtime.logs import prints_logged
 
-    configuration = _configuration(check=False)
+    configuration = configuration_of(context, check=False)
     with prints_logged():
         asyncio.run(backfill_now(configuration, days))
 
 
 @grafana.command("push")
-def push_to_grafana() -> None:
+def push_to_grafana(context: typer.Context) -> None:
     """Bring folder, data sources, boards, contact points and alert rules into a running Grafana; what is so already stays."""
     import os
 
     from hub.runtime.grafana_push import push
 
     changes = 0
-    for pushed in push(_configuration(), os.environ):
+    for pushed in push(configuration_of(context), os.environ):
         changes += pushed.did in {"created", "updated"}
         print(f"{pushed.did:<10} {pushed.kind:<14} {pushed.name:<28} {pushed.note}".rstrip(), flush=True)
     print(f"{changes} changed" if changes else "nothing to change")
@@ -278,7 +238,7 @@ def _add_plugin_command(arguments: list[str]) -> None:
     from hub.runtime.commands import add_commands, commands_of
 
     configuration = load_configuration(config)
-    _logs(configuration)
+    set_up_logs(configuration)
     offered = commands_of(configuration, own)
     for line in [f"configuration: {problem}" for problem in configuration.problems] + [
         f"plugin {each.plugin}: {each.trouble}" for each in offered if each.trouble
@@ -293,17 +253,6 @@ def _add_plugin_command(arguments: list[str]) -> None:
             app.command(name, hidden=True)(lambda: None)  # so that a wrong letter is answered with the right name
 
 
-def _configuration(*, check: bool = True) -> "Configuration":
-    """`check`: refuse it here; a command that runs plugins lets them add their problems first."""
-    from hub.configuration import load_configuration
-
-    configuration = load_configuration(_chosen.get("config"))
-    _logs(configuration)
-    if check:
-        configuration.raise_problems()
-    return configuration
-
-
 def _chosen_plugins(only: str, configuration: "Configuration") -> list[str]:
     """The names given. A usage error for one that has no section."""
     chosen = [name for name in only.replace(" ", "").split(",") if name]
@@ -314,28 +263,5 @@ def _chosen_plugins(only: str, configuration: "Configuration") -> list[str]:
     return chosen
 
 
-def _logs(configuration: "Configuration") -> None:
-    from hub.runtime.discretion import keep_secret
-    from hub.runtime.logs import configure_logs
-
-    keep_secret(configuration.secrets)
-    configure_logs(configuration.settings.log.level, configuration.settings.log.format)
-
-
-def _store(configuration: "Configuration") -> "SqliteStore":
-    from hub.clock import SystemClock
-    from hub.runtime.lineup import STORE_FILE
-    from hub.runtime.store import SqliteStore
-
-    return SqliteStore.open(configuration.data_dir / STORE_FILE, SystemClock(), read_only=True)
-
-
 def _seconds(duration: str | None) -> float | None:
-    from pydantic import TypeAdapter, ValidationError
-
-    from hub.settings import Duration
-
-    try:
-        return None if duration is None else TypeAdapter(Duration).validate_python(duration).total_seconds()
-    except ValidationError as error:
-        raise typer.BadParameter("a whole number with a unit: 90s, 15m, 24h or 7d", param_hint="--for") from error
+    return None if duration is None else duration_given(duration, "--for").total_seconds()

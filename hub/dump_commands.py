@@ -1,10 +1,11 @@
 """`hub dump`: a day's dump now, by the hub that runs here, or without one."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hub.configured import configuration_of
 
 if TYPE_CHECKING:
     from datetime import date
@@ -16,16 +17,11 @@ def dump(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Dump a day as CSV with a manifest, and bring it to the target, if there is one."""
-    from hub.configuration import load_configuration
     from hub.runtime import control
-    from hub.runtime.discretion import keep_secret
-    from hub.runtime.logs import configure_logs, prints_logged
+    from hub.runtime.logs import prints_logged
 
     wanted = None if day is None else _day(day)
-    config = context.find_root().params.get("config")
-    configuration = load_configuration(Path(config) if config else None)
-    keep_secret(configuration.secrets)
-    configure_logs(configuration.settings.log.level, configuration.settings.log.format)
+    configuration = configuration_of(context, check=False)
     if control.hub_runs(configuration.data_dir):
         configuration.raise_problems()
         told = control.ask(configuration.data_dir, "dump", **({"day": wanted.isoformat()} if wanted else {}))

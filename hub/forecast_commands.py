@@ -1,13 +1,12 @@
 """`hub forecasts`: the ledger of all forecasts, and how they have done; from what is on disk, whether the hub runs or not."""
 
 import json
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.console import symbol_named
+from hub.configured import configuration_of, store_of
+from hub.console import duration_given, symbol_named
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +27,7 @@ def list_forecasts(context: typer.Context, symbol: OfSymbol = None, since: Since
     from hub.ledger import entries, series_of
 
     store, now = _store(context)
-    begin, name = now - _duration(since), symbol_named(symbol) if symbol else None
+    begin, name = now - duration_given(since, "--since"), symbol_named(symbol) if symbol else None
     series = [each for each in series_of(store) if name in {None, each[0]}]
     found = [entry for symbol_, horizon, role in series for entry in entries(store, begin, now, role, symbol_, horizon)]
     found.sort(key=lambda entry: (entry.forecast.made_at, entry.forecast.symbol, -entry.forecast.horizon_minutes), reverse=True)
@@ -46,7 +45,7 @@ def accuracy(context: typer.Context, symbol: OfSymbol = None, since: Since = "7d
 
     store, now = _store(context)
     name = symbol_named(symbol) if symbol else None
-    found = [score for score in accuracy_of(store, now - _duration(since), now, since) if name in {None, score.symbol}]
+    found = [score for score in accuracy_of(store, now - duration_given(since, "--since"), now, since) if name in {None, score.symbol}]
     if as_json:
         print(json.dumps([_plain(score) for score in found]))
     else:
@@ -73,28 +72,11 @@ def _right(entry: "Entry") -> bool:
     return not entry.outcome or (entry.outcome > 0) == (entry.forecast.direction == "up")
 
 
-def _duration(text: str) -> timedelta:
-    from pydantic import TypeAdapter, ValidationError
-
-    from hub.settings import Duration
-
-    try:
-        return TypeAdapter(Duration).validate_python(text)
-    except ValidationError as error:
-        raise typer.BadParameter("a whole number with a unit: 90m, 24h or 7d", param_hint="--since") from error
-
-
 def _store(context: typer.Context) -> "tuple[SqliteStore, datetime]":
     """The store, and what time it is for it: a hub that replays the past, or hurries, lives in another time than this machine."""
     from hub.clock import SystemClock
-    from hub.configuration import load_configuration
-    from hub.runtime.lineup import STORE_FILE
-    from hub.runtime.store import SqliteStore
 
-    file: Path | None = context.find_root().params.get("config")
-    configuration = load_configuration(file)
-    configuration.raise_problems()
-    now = SystemClock().now()
-    store = SqliteStore.open(configuration.data_dir / STORE_FILE, SystemClock(), read_only=True)
+    configuration, now = configuration_of(context), SystemClock().now()
+    store = store_of(configuration)
     newest = max((bar.close_time for symbol in store.symbols() if (bar := store.newest_bar(symbol))), default=now)
     return store, newest if configuration.settings.clock is not None else max(now, newest)

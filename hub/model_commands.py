@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hub.configured import configuration_of, store_of
 from hub.errors import DependencyDown, HubError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     """What is live, in shadow, previous, and what became of the last offer."""
     from hub.runtime import control
 
-    configuration = _configuration(context)
+    configuration = configuration_of(context)
     running = control.hub_runs(configuration.data_dir)
     told = control.ask(configuration.data_dir, "model/list") if running else _on_disk(configuration)
     print(json.dumps(told) if as_json else "\n".join(_lines(told)))
@@ -30,13 +31,13 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def promote(context: typer.Context) -> None:
     """Take the model in shadow live now."""
-    _do(_configuration(context), "model/promote", "is live now")
+    _do(configuration_of(context), "model/promote", "is live now")
 
 
 @app.command()
 def rollback(context: typer.Context) -> None:
     """Go back to the model before the live one; the live one is not taken again."""
-    _do(_configuration(context), "model/rollback", "serves again")
+    _do(configuration_of(context), "model/rollback", "serves again")
 
 
 @app.command()
@@ -45,7 +46,7 @@ def trust(context: typer.Context, key: Annotated[Path, typer.Argument(metavar="K
     from hub.keys import key_id
     from hub.offer import public_key
 
-    folder = _configuration(context).data_dir / TRUSTED
+    folder = configuration_of(context).data_dir / TRUSTED
     name = key_id(public_key(key).public_bytes_raw())
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,14 +54,6 @@ def trust(context: typer.Context, key: Annotated[Path, typer.Argument(metavar="K
     except OSError as error:
         raise HubError(f"{folder}: cannot be written: {error.strerror}") from error
     print(f"key {name} is trusted: {folder / name}.pub; delete that file to take it back")
-
-
-def _configuration(context: typer.Context) -> "Configuration":
-    from hub.configuration import load_configuration
-
-    configuration = load_configuration(context.find_root().params.get("config"))
-    configuration.raise_problems()
-    return configuration
 
 
 def _do(configuration: "Configuration", verb: str, words: str) -> None:
@@ -73,13 +66,9 @@ def _do(configuration: "Configuration", verb: str, words: str) -> None:
 
 
 def _on_disk(configuration: "Configuration") -> dict[str, Any]:
-    from hub.clock import SystemClock
     from hub.messages import ModelState
-    from hub.runtime.lineup import STORE_FILE
-    from hub.runtime.store import SqliteStore
 
-    store = SqliteStore.open(configuration.data_dir / STORE_FILE, SystemClock(), read_only=True)
-    return next(iter(store.newest(ModelState)), ModelState()).model_dump(mode="json")
+    return next(iter(store_of(configuration).newest(ModelState)), ModelState()).model_dump(mode="json")
 
 
 def _lines(told: dict[str, Any]) -> list[str]:

@@ -4,10 +4,11 @@ import json
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hub.configured import configuration_of
 
 if TYPE_CHECKING:
     from hub.headline.judge import Judgement
@@ -57,14 +58,12 @@ def _gemma(context: typer.Context) -> Any:
 
     import httpx
 
-    from hub.configuration import load_configuration
     from hub.errors import DependencyDown, TransientError
     from hub.headline.gemma import ADDRESS, MODEL, Gemma, checked
     from hub.headline.judge import Judge
     from hub.headline.plain_text import plain_text
 
-    config = context.find_root().params.get("config")
-    told = load_configuration(Path(config) if config else None).sections.get("news", {}).get("ollama") or {}
+    told = configuration_of(context, check=False).sections.get("news", {}).get("ollama") or {}
     address, model = str(told.get("base_url", ADDRESS)).rstrip("/"), str(told.get("model", MODEL))
     lexicon = Judge()
 
