@@ -1,11 +1,12 @@
 """A real HTTP server that takes notifications, as a home's own would."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.http_server import answering
 
 
 class Listener(BaseHTTPRequestHandler):
@@ -33,12 +34,5 @@ class Listener(BaseHTTPRequestHandler):
 def listening(refuses: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The address of a real HTTP server, and what it has heard."""
     kind = type("Here", (Listener,), {"heard": [], "refuses": refuses})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"json://127.0.0.1:{server.server_address[1]}", kind.heard  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(kind) as address:
+        yield f"json://{address}", kind.heard  # type: ignore[attr-defined]

@@ -1,12 +1,13 @@
 """A Grafana for tests: a real HTTP server that keeps folders, data sources, boards, rules and contact points as Grafana does."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.http_server import answering
 
 Answer = tuple[int, Any]
 EVERYTHING = {
@@ -197,11 +198,6 @@ def serving(grafana: FakeGrafana) -> Iterator[FakeGrafana]:
 
         def log_message(self, *_: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    grafana.url = f"http://127.0.0.1:{server.server_port}{grafana.prefix}"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
+    with answering(Handler) as address:
+        grafana.url = f"http://{address}{grafana.prefix}"
         yield grafana
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -35,7 +35,7 @@ def f1(told: list[tuple[str, str]]) -> float:
 
 
 def test_headlines_that_were_never_tuned_on_are_judged_as_a_person_would() -> None:
-    """Every second of a list that was written before the lexicon; VADER reaches 0.5 on it."""
+    """Every second of a list that was written before the lexicon; the weights alone reach .75 of it, VADER .56."""
     assert f1([(right, label(text)) for right, text in OURS[1::2]]) >= 0.88
 
 

@@ -9,12 +9,19 @@ from hub.headline.words import words
 from plugins.news.assets import Assets
 from trainer.headlines import learn, read_labelled
 
+PAGE = (Path(__file__).parents[2] / "docs" / "sentiment.md").read_text(encoding="utf-8")
+
 
 def test_on_headlines_that_were_not_learnt_from_the_shipped_way_beats_the_usual_one(shared_data: Path) -> None:
     """Five folds; TF-IDF with logistic regression reaches 0.61, VADER 0.42."""
     figures = learn(read_labelled(shared_data / "news" / "cryptolin_headlines.csv")).figures
     assert figures["lexicon and weights"]["macro_f1"] >= 0.61
     assert figures["lexicon alone"]["macro_f1"] >= 0.54
+    for name in ("lexicon and weights", "weights alone", "lexicon alone"):
+        [row] = [line for line in PAGE.splitlines() if line.startswith(f"| {name}")]
+        assert row.split("|")[2:6] == [
+            f" {figures[name][of]:.3f} ".replace("0.", ".") for of in ("macro_f1", "negative", "neutral", "positive")
+        ]
     assert min(figures["lexicon and weights"][label] for label in ("negative", "neutral", "positive")) > 0.5
 
 

@@ -1,11 +1,10 @@
 """A whole hub reads recorded feeds and articles from a real web server, judged by an Ollama that is played."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.brokers import Mosquitto, Witness
+from tests.http_server import answering
 from tests.hubs import hub, log_of, running, states, status_until, write_values
 
 KEY = "canary-key-4711"
@@ -65,15 +65,8 @@ def playing(shared_data: Path) -> Iterator[tuple[str, list[tuple[str, str | None
     shaped = [{**each, "source": {"id": None, "name": each["source"]}} for each in recorded]
     fields = {"feed": (shared_data / "api" / "coindesk_rss_sample.xml").read_bytes(), "articles": [*sample, *shaped], "asked": []}
     kind = type("Here", (Player,), fields)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", kind.asked  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(kind) as address:
+        yield f"http://{address}", kind.asked  # type: ignore[attr-defined]
 
 
 @pytest.mark.timeout(200)
