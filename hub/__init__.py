@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hub.errors import Forgotten, PermanentError, SettingsError, TransientError
-    from hub.flow import Check, Hub, Outlet, Sink, Source, Transform
+    from hub.flow import Check, Hub, Outlet, Service, Sink, Source, Transform
     from hub.hookspecs import hookimpl
     from hub.messages import (
         Alert,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _HOMES = {
     "hub.errors": ("Forgotten", "PermanentError", "SettingsError", "TransientError"),
-    "hub.flow": ("Check", "Hub", "Outlet", "Sink", "Source", "Transform"),
+    "hub.flow": ("Check", "Hub", "Outlet", "Service", "Sink", "Source", "Transform"),
     "hub.hookspecs": ("hookimpl",),
     "hub.messages": (
         *("Alert", "Article", "Bar", "Dump", "DumpedFile", "Forecast", "Gap", "HubHealth", "HubInfo", "Message"),
@@ -75,6 +75,7 @@ __all__ = [
     "Score",
     "Sentiment",
     "ServedModel",
+    "Service",
     "SettingsError",
     "Sink",
     "Source",

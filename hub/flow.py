@@ -107,7 +107,25 @@ class Outlet:
     """What is not well although it works, in words, or None."""
 
 
-Flow = Source | Transform | Sink | Outlet
+class Desk(Protocol):
+    """Where the hub's verbs are asked for by a plugin, as anybody may ask over MQTT."""
+
+    async def ask(self, verb: str, **values: object) -> Any:
+        """The answer's data, JSON-able. HubError with the words of a refusal."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Something that people or programs call from outside, such as a web page.
+
+    `run(desk)` serves for ever; it is started again when it ends or raises.
+    """
+
+    name: str
+    run: Callable[[Desk], Awaitable[None]]
+
+
+Flow = Source | Transform | Sink | Outlet | Service
 
 
 @dataclass(frozen=True)

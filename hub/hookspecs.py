@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from hub.flow import Answer, Check, Hub, Outlet, Sink, Source, Transform
+from hub.flow import Answer, Check, Hub, Outlet, Service, Sink, Source, Transform
 from hub.settings import PluginSettings
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ def register_sinks(hub: Hub) -> list[Sink]:  # type: ignore[empty-body]
 @hookspec
 def register_outlets(hub: Hub) -> list[Outlet]:  # type: ignore[empty-body]
     """Places on the broker that belong to another program."""
+
+
+@hookspec
+def register_services(hub: Hub) -> list[Service]:  # type: ignore[empty-body]
+    """What people or programs call from outside, such as a web page."""
 
 
 @hookspec

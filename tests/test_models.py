@@ -156,7 +156,7 @@ def kills_at_each_step(tmp_path: Path, port: int, times: int) -> None:
         content = padded(plain, 700_000)
         exported(home, f"m{number}", content, plain)
         with running(home, program=(sys.executable, KILLED_AT, step)) as doomed:
-            status_until(home, lambda shown: shown.get("running"))
+            status_until(home, lambda shown, doomed=doomed: shown.get("running") or doomed.poll() is not None)
             with offering(home, f"m{number}") as trainer:
                 assert doomed.wait(60) == -signal.SIGKILL, step
                 serves = models(home)

@@ -63,7 +63,7 @@ class App:
         self.started_at = clock.now()
         self.changing = asyncio.Lock()
         """Held by whoever starts or stops plugins while the hub runs."""
-        self._supervisor = Supervisor(clock, recorder, bus)
+        self._supervisor = Supervisor(clock, recorder, bus, desk=self.requests)
         self._flows: dict[str, list[asyncio.Task[None]]] = {}
         self._own_verbs = verbs_of(self)
 

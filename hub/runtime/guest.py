@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 from hub.clock import Clock, FastClock, SystemClock
 from hub.complaints import explain
 from hub.errors import HubError, PermanentError, SettingsError
-from hub.flow import Flow, Outlet, Sink, Source, Transform
+from hub.flow import Flow, Outlet, Service, Sink, Source, Transform
 from hub.messages import Request
 from hub.runtime.context import PluginHub
 from hub.runtime.discretion import blotted, keep_secret
@@ -46,6 +47,34 @@ NICE = 5
 """The hub goes first where a guest wants the whole processor."""
 
 
+class Questions:
+    """The hub's desk as a guest has it: what is asked crosses to the hub, one question after the other."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = count(1)
+
+    async def ask(self, verb: str, **values: object) -> Any:
+        """The answer's data. HubError with the words of a refusal."""
+        number, waiting = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        self.asked.put_nowait({"question": number, "verb": verb, "values": values})
+        try:
+            return await waiting
+        finally:
+            del self._waiting[number]
+
+    def tell(self, question: int, data: Any = None, error: str | None = None) -> None:
+        """What the hub answers."""
+        if (waiting := self._waiting.get(question)) is None or waiting.done():
+            return
+        if error is None:
+            waiting.set_result(data)
+        else:
+            waiting.set_exception(HubError(error))
+
+
 class Guest:
     """One plugin at work for the hub on the other end of the socket."""
 
@@ -55,6 +84,7 @@ class Guest:
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._wanted: dict[int, asyncio.Event] = {}
         self._declared = Declared()
+        self._desk = Questions()
         self._log: Any = structlog.get_logger()
 
     async def serve(self) -> None:
@@ -125,6 +155,8 @@ class Guest:
             "backfill": self._backfill,
             "apply": self._apply,
             "write": self._write,
+            "serve": self._serve,
+            "told": self._told,
             "answer": self._answer,
             "look": self._look,
         }
@@ -181,6 +213,26 @@ class Guest:
         return
         yield {}
 
+    async def _serve(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        running = asyncio.ensure_future(self._flow(line, Service).run(self._desk))
+        try:
+            while not running.done():
+                asking = asyncio.ensure_future(self._desk.asked.get())
+                await asyncio.wait([running, asking], return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    yield {"yield": asking.result()}
+                else:
+                    asking.cancel()
+            await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _told(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        self._desk.tell(line["question"], **line["told"])
+        return
+        yield {}
+
     async def _answer(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         yield {"yield": await self._declared.answers[line["verb"]](Request.model_validate(line["request"]))}
 
@@ -210,7 +262,7 @@ def _described(flow: Flow) -> dict[str, Any]:
         described |= {"stale_after": flow.stale_after and flow.stale_after.total_seconds(), "backfill": flow.backfill is not None}
     elif isinstance(flow, Transform):
         described |= {"deadline": flow.deadline.total_seconds(), "spread": flow.spread}
-    else:
+    elif isinstance(flow, Sink):
         described |= {"durable": flow.durable, "batch": flow.batch}
     return described
 

@@ -3,15 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from hub import messages as vocabulary
 from hub.complaints import KeyPath
-from hub.errors import PermanentError, SettingsError
-from hub.flow import Check, Flow, Kinds, Progress, Sink, Source, Transform
+from hub.errors import HubError, PermanentError, SettingsError, TransientError
+from hub.flow import Check, Desk, Flow, Kinds, Progress, Service, Sink, Source, Transform
 from hub.messages import Message, Request
 from hub.runtime.offers import Offer
 from hub.runtime.plugins import Declared
@@ -89,6 +89,8 @@ class IsolatedPlugin:
         if described["shape"] == "Transform":
             deadline = timedelta(seconds=described["deadline"])
             return Transform(name, partial(self._apply, number), consumes, produces, deadline, spread=bool(described["spread"]))
+        if described["shape"] == "Service":
+            return Service(name, partial(self._serve, number))
         batch = min(described["batch"], LARGEST_BATCH)
         return Sink(name, partial(self._write, number), consumes, durable=described["durable"], batch=batch)
 
@@ -112,6 +114,22 @@ class IsolatedPlugin:
         async with aclosing(self._call("write", flow=number, messages=[pack(message) for message in batch])) as replies:
             async for _ in replies:
                 pass
+
+    async def _serve(self, number: int, desk: Desk) -> None:
+        async with asyncio.TaskGroup() as telling, aclosing(self._call("serve", flow=number)) as replies:
+            async for reply in replies:
+                telling.create_task(self._tell(desk, **reply["yield"]))
+
+    async def _tell(self, desk: Desk, question: int, verb: str, values: Line) -> None:
+        """Ask what the service asked, and bring it the answer."""
+        try:
+            told = {"data": await desk.ask(verb, **values)}
+        except HubError as error:
+            told = {"error": str(error)}
+        with suppress(TransientError):  # its process has ended meanwhile, which its own call says
+            async with aclosing(self._call("told", question=question, told=told)) as replies:
+                async for _ in replies:
+                    pass
 
     async def _answer(self, verb: str, request: Request) -> Any:
         async with aclosing(self._call("answer", verb=verb, request=request.model_dump(mode="json"))) as replies:

@@ -101,12 +101,12 @@ async def line_up(configuration: Configuration, clock: Clock, names: Sequence[st
 
 
 def runs_isolated(offer: Offer, section: dict[str, Any]) -> bool:
-    """Whether a plugin gets a process of its own: what did not come with the hub does, unless its section says otherwise."""
+    """Whether a plugin gets a process of its own: as its section says, or as is usual for it."""
     try:
         wish = TypeAdapter(bool | None).validate_python(section.get("isolated"))
     except ValidationError:
         wish = None  # its own check of the section says so
-    return not offer.built_in if wish is None else wish
+    return offer.apart if wish is None else wish
 
 
 def load_here(member: Member, configuration: Configuration) -> None:

@@ -3,12 +3,22 @@
 import io
 import logging
 import sys
+from collections import deque
 from contextlib import AbstractContextManager, redirect_stdout, suppress
 from typing import Any
 
 import structlog
 
 from hub.runtime.discretion import blotted
+
+KEPT_LINES = 300
+LONGEST_LINE = 2_000
+_recent: deque[dict[str, str]] = deque(maxlen=KEPT_LINES)
+
+
+def recent_lines(limit: int) -> list[dict[str, str]]:
+    """The last lines that this process has logged, the oldest first: at, level, text."""
+    return list(_recent)[-limit:]
 
 
 class _Stderr:
@@ -63,7 +73,7 @@ def configure_logs(level: str, form: str = "auto") -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, times, *tail, _discreet],
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, times, _keep, *tail, _discreet],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
@@ -72,6 +82,15 @@ def configure_logs(level: str, form: str = "auto") -> None:
     root.handlers = [_Forward()]
     root.setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def _keep(_logger: Any, _method: str, event: Any) -> Any:
+    """Remember the line for whoever looks at the hub, without secrets and without its traceback."""
+    known = {"timestamp", "level", "event", "exc_info"}
+    values = " ".join(f"{key}={value}" for key, value in event.items() if key not in known)
+    text = blotted(f"{event.get('event', '')} {values}".rstrip())
+    _recent.append({"at": str(event.get("timestamp", "")), "level": str(event.get("level", "")), "text": text[:LONGEST_LINE]})
+    return event
 
 
 def _discreet(_logger: Any, _method: str, line: Any) -> Any:

@@ -11,6 +11,8 @@ from hub.errors import PermanentError
 
 OUR_DISTRIBUTION = "tickerml"
 OUR_PACKAGE = "plugins."
+APART = {"dashboard"}
+"""Of the plugins that came with the hub, those that get a process of their own all the same: browsers must not hold up bars."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Offer:
     @property
     def built_in(self) -> bool:
         return self.origin == "built-in"
+
+    @property
+    def apart(self) -> bool:
+        """Whether it runs in a process of its own where its section does not say."""
+        return not self.built_in or self.name in APART
 
 
 def offers(plugin_dir: Path) -> dict[str, list[Offer]]:

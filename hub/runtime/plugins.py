@@ -13,7 +13,7 @@ import structlog
 
 from hub import hookspecs
 from hub.errors import PermanentError, SettingsError
-from hub.flow import Answer, Check, Flow, Hub, Outlet, Sink, Source, Transform
+from hub.flow import Answer, Check, Flow, Hub, Outlet, Service, Sink, Source, Transform
 from hub.runtime import shapes
 from hub.runtime.offers import Offer
 from hub.runtime.words import describe, reason_of, shown
@@ -26,6 +26,7 @@ FLOW_HOOKS: tuple[tuple[str, type[Flow]], ...] = (
     ("register_transforms", Transform),
     ("register_sinks", Sink),
     ("register_outlets", Outlet),
+    ("register_services", Service),
 )
 
 

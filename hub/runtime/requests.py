@@ -65,6 +65,13 @@ class Requests:
                 await self._places.acquire()
                 group.create_task(self._respond(topic.removeprefix(REQUESTS), payload))
 
+    async def ask(self, verb: str, **values: object) -> Any:
+        """The answer's data, for a plugin of this hub. HubError with the words of a refusal."""
+        response = await self.answer(verb, json.dumps(values).encode())
+        if response.status == "error":
+            raise HubError(str(response.error))
+        return response.data
+
     async def _respond(self, verb: str, payload: bytes) -> None:
         try:
             response = await self.answer(verb, payload)

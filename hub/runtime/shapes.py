@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from hub.errors import PermanentError
-from hub.flow import Answer, Check, Flow, Outlet, Sink, Source, Transform
+from hub.flow import Answer, Check, Flow, Outlet, Service, Sink, Source, Transform
 from hub.messages import Message
 from hub.runtime.outbox import DURABLE
 from hub.runtime.words import shown
@@ -54,7 +54,7 @@ def _troubles(flow: Any) -> Iterator[str]:
         yield from _produced(flow)
     if isinstance(flow, Transform | Sink):
         yield from _consumed(flow)
-    calls = {Source: "stream", Transform: "apply", Sink: "write", Outlet: "run"}
+    calls = {Source: "stream", Transform: "apply", Sink: "write", Outlet: "run", Service: "run"}
     if not callable(getattr(flow, calls[type(flow)])):
         yield f"{calls[type(flow)]} must be a function"
     if isinstance(flow, Source):
@@ -68,7 +68,7 @@ def _troubles(flow: Any) -> Iterator[str]:
         yield from _span("deadline", flow.deadline)
         if type(flow.spread) is not bool:
             yield "spread must be True or False"
-    elif type(flow.batch) is not int or not 1 <= flow.batch <= LARGEST_BATCH:
+    elif isinstance(flow, Sink) and (type(flow.batch) is not int or not 1 <= flow.batch <= LARGEST_BATCH):
         yield f"batch must be a number from 1 to {LARGEST_BATCH}"
 
 

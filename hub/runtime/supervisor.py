@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from hub.clock import Clock, SystemClock
 from hub.errors import Forgotten, HubError, PermanentError, SettingsError, TransientError
-from hub.flow import Flow, Kinds, Outlet, Sink, Source, Transform
+from hub.flow import Desk, Flow, Kinds, Outlet, Service, Sink, Source, Transform
 from hub.messages import Message
 from hub.runtime.backlog import MEASURED_EVERY, Backlog
 from hub.runtime.outside import OutsideTopics, Wire
@@ -77,13 +77,18 @@ class Supervisor:
         recorder: Recording,
         bus: Subscriptions,
         *,
+        desk: Desk | None = None,
         machine: Clock | None = None,
         write_deadline: float = WRITE_DEADLINE,
     ) -> None:
-        """`machine` meters floods: real seconds, unless a test hurries them. `write_deadline`: a sink's, in real seconds."""
+        """`desk`: where services ask. `machine` meters floods: real seconds, unless a test hurries them.
+
+        `write_deadline`: a sink's, in real seconds.
+        """
         self.clock = clock
         self.recorder = recorder
         self.bus = bus
+        self.desk = desk
         self.write_deadline = write_deadline
         self._machine = machine or SystemClock()
 
@@ -129,6 +134,7 @@ class FlowRun:
         self._clock = supervisor.clock
         self._recorder = supervisor.recorder
         self._bus = supervisor.bus
+        self._desk = supervisor.desk
         self._write_deadline = supervisor.write_deadline
         self._allowance = allowance
         self._last_item = self._last_trouble = self._clock.monotonic()
@@ -148,6 +154,8 @@ class FlowRun:
                 await self._run_transform(self.flow)
             elif isinstance(self.flow, Outlet):
                 await self.flow.run(OutsideTopics(self._bus, self.flow.prefix))
+            elif isinstance(self.flow, Service):
+                await self._run_service(self.flow)
             elif self.backlog:
                 await self._run_durable_sink(self.flow, self.backlog)
             else:
@@ -206,7 +214,7 @@ class FlowRun:
 
     def _remark(self) -> str | None:
         try:
-            return self.flow.remark() if not isinstance(self.flow, Transform) and self.flow.remark else None
+            return self.flow.remark() if not isinstance(self.flow, Transform | Service) and self.flow.remark else None
         except Exception as error:  # noqa: BLE001 - the plugin's: a broken remark must not stop the flow
             return describe(error)
 
@@ -283,6 +291,11 @@ class FlowRun:
                 backlog.seq = 0
             await self._hold(lambda: self._recorder.move_cursor(name, backlog.seq))
             self._well()
+
+    async def _run_service(self, service: Service) -> None:
+        if self._desk is None:
+            raise PermanentError("a service runs in a hub that answers requests")
+        await service.run(self._desk)
 
     async def _run_live_sink(self, sink: Sink) -> None:
         async with aclosing(iterate(self._bus.subscribe(sink.consumes))) as arriving:

@@ -12,6 +12,7 @@ from hub.messages import Forecast, Request, UtcTime
 from hub.runtime.changes import restart
 from hub.runtime.doctor import examine
 from hub.runtime.health import every_gap, health_of
+from hub.runtime.logs import KEPT_LINES, recent_lines
 from hub.settings import SymbolName
 from hub.topics import is_shadow
 
@@ -58,6 +59,12 @@ class RestartWanted(_Wanted):
     name: str
 
 
+class LogWanted(_Wanted):
+    """What `log` may be asked: how many of the last lines."""
+
+    limit: Annotated[int, Field(ge=1, le=KEPT_LINES)] = 100
+
+
 WANTED: dict[str, type[BaseModel] | None] = {
     "health": None,
     "doctor": None,
@@ -65,6 +72,7 @@ WANTED: dict[str, type[BaseModel] | None] = {
     "gaps": GapsWanted,
     "forecast": ForecastWanted,
     "backfill": BackfillWanted,
+    "log": LogWanted,
     "plugin/restart": RestartWanted,
 }
 """What each verb may be asked, beside `transaction`; None: nothing."""
@@ -107,6 +115,9 @@ def verbs_of(app: "App") -> dict[str, Answer]:
     async def restart_plugin(request: Request) -> Any:
         return await restart(app, RestartWanted.model_validate(request.model_dump()).name)
 
+    async def log(request: Request) -> Any:
+        return recent_lines(LogWanted.model_validate(request.model_dump()).limit)
+
     return {
         "health": health,
         "doctor": doctor,
@@ -114,6 +125,7 @@ def verbs_of(app: "App") -> dict[str, Answer]:
         "gaps": gaps,
         "forecast": forecast,
         "backfill": backfill,
+        "log": log,
         "plugin/restart": restart_plugin,
     }
 
