@@ -111,7 +111,10 @@ class PluginSettings(SettingsModel):
     """Base of every plugin's section."""
 
     isolated: bool | None = None
-    """Run in a process of its own, where a crash or a busy loop hurts nobody else. Default: yes, unless it came with the hub."""
+    """Run in a process of its own, where a crash or a busy loop hurts nobody else.
+
+    Default: yes, unless it came with the hub; of those, only the dashboard does.
+    """
 
 
 class MqttSettings(SettingsModel):
@@ -171,7 +174,7 @@ class HubSettings(SettingsModel):
     log: LogSettings = LogSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(
-        default_factory=lambda: dict[str, dict[str, Any]](collector={}, inference={}, news={}, scorecard={}),
+        default_factory=lambda: dict[str, dict[str, Any]](collector={}, dashboard={}, inference={}, news={}, scorecard={}),
         repr=False,  # written as it is, secrets too
     )
     """A plugin runs if, and only if, its section is here."""

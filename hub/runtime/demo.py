@@ -18,6 +18,7 @@ plugins:
   inference: {patience: 4m}  # a minute of this market is a second of yours
   scorecard: {window: 1d}
   news: {simulated: true, ollama: {enabled: false}}
+  dashboard: {}  # http://127.0.0.1:8787
   alerts: {rules: [{when: forecast, confidence: 0.55, unproven: true}, {when: plugin}, {when: model}]}
 """
 

@@ -55,7 +55,7 @@ class Readers:
     def take(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """What arrived on a whole topic goes to everybody who reads it."""
         for reader, (prefix, pattern) in self._raw.items():
-            if pattern.fullmatch(topic) and not reader.put(Raw(topic.removeprefix(prefix), payload, retained)):
+            if pattern.fullmatch(topic) and reader.put(Raw(topic.removeprefix(prefix), payload, retained)) is not None:
                 self._too_slow(f"messages for {reader.filters[0]!r}")
         if not payload or not topic.startswith(self._root):
             return
@@ -68,12 +68,11 @@ class Readers:
                 self.reject(topic, error)
                 return
             for each in readers:
-                if each.offer(topic, message):
-                    continue
-                if isinstance(message, Bar):  # as while the past is filled in
+                gone = each.offer(topic, message)
+                if isinstance(gone, Bar):  # as while the past is filled in
                     self._say_newest_only()
-                else:
-                    self._too_slow(f"messages of kind {type(message).__name__}")
+                elif gone is not None:
+                    self._too_slow(f"messages of kind {type(gone).__name__}")
 
     def reject(self, topic: str, error: ValueError) -> None:
         """Count a payload that nobody gets to see, and say so once a minute for each topic."""

@@ -54,6 +54,12 @@ plugins:                           # a plugin runs if, and only if, its section 
     # ollama: {base_url: http://localhost:11434, model: gemma3:4b, enabled: true}            # without it a lexicon judges
     # names: {}                    # how headlines call an asset that is not known by itself: {PEPE: [pepe]}
     # simulated: false             # true: headlines made by chance
+  dashboard:                       # a page to look at: http://127.0.0.1:8787
+    host: 127.0.0.1                # 0.0.0.0: from everywhere, with the password that stands in data/dashboard/first-password
+    port: 8787
+    # hosts: []                    # further names by which browsers reach it, such as [station.example.org]
+    # password: null               # 12 characters at least; or password_file; null: one is made at the first start
+    # certificate_file: null       # for https, with key_file
   # alerts:                        # tells people: plugins in trouble, models that come and go, sure forecasts of a proven model
   #   urls: []                     # Apprise URLs: mailto://, json://, ntfy://, tgram://, ...
   #   late: 1h                     # what could not be delivered for so long is left out

@@ -27,7 +27,7 @@ class Raw(NamedTuple):
 class Subscription(Generic[Item]):
     """Items as they arrive: `async for message in subscription`. It ends when it, or the bus, is closed.
 
-    A reader that falls `limit` items behind loses the oldest; `dropped` counts them.
+    A reader that falls `limit` items behind loses the oldest; `dropped` counts them, but for bars, which are on disk.
     """
 
     def __init__(self, filters: Iterable[str], limit: int, on_close: Callable[["Subscription[Item]"], None]) -> None:
@@ -40,14 +40,13 @@ class Subscription(Generic[Item]):
         self._arrived = asyncio.Event()
         self._closed = False
 
-    def put(self, item: Item) -> bool:
-        """Add an item; False if the oldest had to go for it."""
-        if full := len(self._items) >= self._limit:
-            self._items.popleft()
-            self.dropped += 1
+    def put(self, item: Item) -> Item | None:
+        """Add an item; returns the oldest, if that had to go for it."""
+        gone = self._items.popleft() if len(self._items) >= self._limit else None
+        self.dropped += gone is not None and not isinstance(gone, Bar)
         self._items.append(item)
         self._arrived.set()
-        return not full
+        return gone
 
     def close(self) -> None:
         """No more items; whoever waits for one is told."""
@@ -84,13 +83,13 @@ class MessageSubscription(Subscription[Message]):
         self.kinds = frozenset(kinds)
         self._newest: dict[str, Message] = {}
 
-    def offer(self, topic: str, message: Message) -> bool:
-        """Add a message, unless it is the one its topic last brought, or a bar that is not newer. False if an older one was dropped."""
+    def offer(self, topic: str, message: Message) -> Message | None:
+        """Add a message, unless it is the one its topic last brought, or a bar that is not newer. Returns one that had to go for it."""
         if isinstance(message, ModelChunk):  # large, and asked for: another of the same is no repetition
             return self.put(message)
         last = self._newest.get(topic)
         if last == message or (isinstance(last, Bar) and isinstance(message, Bar) and message.open_time <= last.open_time):
-            return True
+            return None
         if len(self._newest) >= TOPICS_REMEMBERED:
             self._newest.clear()
         self._newest[topic] = message
