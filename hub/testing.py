@@ -20,6 +20,7 @@ import httpx
 import structlog
 from structlog.testing import LogCapture
 
+from hub.errors import HubError
 from hub.flow import MessageT, SettingsT, Transform
 from hub.market.interval import MINUTE_MS, Range, from_ms, missing_ranges, to_ms
 from hub.messages import Bar, Gap, Message
@@ -268,6 +269,22 @@ class FakeOutside:
                 yield arrived
 
 
+class FakeDesk:
+    """The hub's desk: answers what you say, and remembers what it was asked."""
+
+    def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
+        """By verb; an exception is raised."""
+        self.answers = dict(answers or {})
+        self.asked: list[tuple[str, dict[str, object]]] = []
+
+    async def ask(self, verb: str, **values: object) -> Any:
+        self.asked.append((verb, values))
+        answer = self.answers.get(verb, HubError(f"unknown verb {verb!r}"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
 class FakeHub:
     """The hub a plugin is given, with a clock you move, a store in memory, and settings from keywords."""
 
@@ -336,4 +353,4 @@ def _transforms_of(plugin: Any, hub: FakeHub) -> list[tuple[Any, Callable[[Any],
     return [(Message, plugin)]
 
 
-__all__ = ["START", "FakeClock", "FakeHub", "FakeOutside", "MemoryBus", "MemoryStore", "bars", "replay"]
+__all__ = ["START", "FakeClock", "FakeDesk", "FakeHub", "FakeOutside", "MemoryBus", "MemoryStore", "bars", "replay"]

@@ -427,7 +427,7 @@ def test_what_init_writes_loads_and_is_the_default(tmp_path: Path) -> None:
     configuration = load_configuration(tmp_path / "config.yaml", {})
     configuration.raise_problems()
     assert configuration.settings.model_copy(update={"plugins": {}}) == HubSettings(plugins={})
-    assert _checked_sections(tmp_path, configuration).keys() == {"collector", "inference", "news", "scorecard"}
+    assert _checked_sections(tmp_path, configuration).keys() == {"collector", "dashboard", "inference", "news", "scorecard"}
 
 
 def _checked_sections(folder: Path, configuration: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Every hook is called as docs/plugins.md says, and everything that page shows works."""
 
+import asyncio
 import importlib.util
 import inspect
 import json
@@ -20,11 +21,13 @@ import yaml
 from typer.testing import CliRunner
 
 from hub import Alert, Bar, PermanentError, PluginSettings, Sink, Source, Transform, TransientError, errors, hookspecs
+from hub.errors import HubError
 from hub.messages import HubInfo, ModelId, PluginState, Request
 from hub.runtime import guest, isolation, patience, process, shapes, streams, supervisor
 from hub.runtime.offers import Offer
 from hub.runtime.plugins import ask, declare, load, settings_model
-from hub.testing import FakeHub, bars
+from hub.testing import FakeDesk, FakeHub, bars
+from tests.brokers import free_port, wait_for_port
 from tests.hubs import ROOT, drop_in, hub, running, status_until, stop, write_config
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -79,6 +82,7 @@ def test_every_hook_stands_in_the_table_with_its_arguments() -> None:
 ALONE = {
     "register_settings": "return PluginSettings",
     "register_outlets": "async def run(outside): pass\n    return [Outlet('a', 'elsewhere', run)]",
+    "register_services": "async def run(desk): pass\n    return [Service('a', run)]",
     "register_sources": "return [Source('a', lambda: None, (Bar,))]",
     "register_transforms": "return [Transform('a', lambda bar: None, (Bar,), (Alert,))]",
     "register_sinks": "return [Sink('a', lambda batch: None, (Bar,))]",
@@ -143,6 +147,7 @@ JUNK: list[tuple[str, str, str]] = [
     ("register_sinks", "[Sink('a', print, (PluginState,), durable=True)]", "consumes names PluginState: the store holds none of it"),
     ("register_sinks", "[Sink('a', print, (Bar,), batch=0)]", "batch must be a number from 1 to"),
     ("register_sinks", "[Sink('a', print, (Bar,), batch='9')]", "batch must be a number from 1 to"),
+    ("register_services", "[Service('a', 5)]", "run must be a function"),
     ("register_requests", "['a']", "register_requests must return a dict of verb to coroutine function, not ['a']"),
     ("register_requests", "{'a': 5}", "register_requests must return a dict"),
     ("register_requests", "{'a/#': print}", "'a/#' is no verb"),
@@ -204,6 +209,23 @@ async def test_the_source_on_the_page_brings_moods_and_translates_errors(module:
         with pytest.raises(TransientError, match=r"api.alternative.me: "):
             await anext(source.stream())
     await given.http.aclose()
+
+
+async def test_the_service_on_the_page_answers_whoever_connects(module: Any) -> None:
+    """It asks the desk, and says in words what the hub does not answer."""
+    port, desk = free_port(), FakeDesk({"health": {"symbols": [{"symbol": "BTC-USDT", "minutes_missing": 3}]}})
+    [service] = module(named("Tells whoever connects")).register_services(FakeHub({"port": port}))
+    serving = asyncio.create_task(service.run(desk))
+    try:
+        await asyncio.to_thread(wait_for_port, port)
+        for words in ("BTC-USDT 3\n", "the hub is busy\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert (await reader.read()).decode() == words
+            writer.close()
+            desk.answers["health"] = HubError("the hub is busy")
+        assert [verb for verb, _ in desk.asked] == ["health"] * len(desk.asked)
+    finally:
+        serving.cancel()
 
 
 async def test_the_transform_on_the_page_hears_silence(module: Any) -> None:

@@ -80,7 +80,7 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.Mo
     configuration = load_configuration(None, {})
     configuration.raise_problems()
     assert configuration.settings.symbols == ("BTC-USDT", "ETH-USDT")
-    assert configuration.sections == {"collector": {}, "inference": {}, "news": {}, "scorecard": {}}
+    assert configuration.sections == {"collector": {}, "dashboard": {}, "inference": {}, "news": {}, "scorecard": {}}
     assert (configuration.settings.mqtt.host, configuration.settings.mqtt.port) == ("localhost", 1883)
 
 
@@ -175,7 +175,7 @@ def test_variables_hold_lists_sections_and_null(load: Load) -> None:
 
 def test_a_plugin_named_in_the_environment_runs_beside_the_default_one(load: Load) -> None:
     """The environment goes over the defaults; it does not take them away."""
-    default = {"collector": {}, "inference": {}, "news": {}, "scorecard": {}}
+    default = {"collector": {}, "dashboard": {}, "inference": {}, "news": {}, "scorecard": {}}
     assert load("", {"TICKERML__PLUGINS__NEWS__EVERY": "5m"}).sections == {**default, "news": {"every": "5m"}}
     assert load("plugins: {}\n", {"TICKERML__PLUGINS__NEWS__EVERY": "5m"}).sections == {"news": {"every": "5m"}}
 
