@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-DEBIAN := docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace
+DEBIAN := chromium docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace
 SERVICES := influxdb mosquitto nginx ssh
 
 .PHONY: help setup servers demo run test test-homeassistant check bench torture dashboards schemas lock clean
@@ -22,7 +22,7 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 
 # The real servers and tools that the tests talk to, each in a process of its own: Debian is kept from running them as services too.
 servers:
-	@for tool in /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/sbin/nginx /usr/sbin/sshd /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
+	@for tool in /usr/bin/chromium /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/sbin/nginx /usr/sbin/sshd /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
 	if [ -n "$$missing" ]; then \
 	  new=$$(for unit in $(SERVICES); do [ -e /lib/systemd/system/$$unit.service ] || echo $$unit; done); \
 	  [ -d /run/systemd/system ] && [ -n "$$new" ] && $(SUDO) systemctl mask --quiet $$new; \

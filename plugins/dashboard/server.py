@@ -29,6 +29,7 @@ class ImpatientProtocol(H11Protocol):
     """HTTP/1.1 that hangs up on those who take for ever to say what they want."""
 
     _giving_up: asyncio.TimerHandle | None = None
+    _live = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -43,15 +44,15 @@ class ImpatientProtocol(H11Protocol):
         self._watch()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._live = True
         super().handle_websocket_upgrade(event)
-        self._stop_watching()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
+        if self._live or self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
             self._stop_watching()
         elif self._giving_up is None:
             self._giving_up = self.loop.call_later(PATIENCE_S, self.transport.abort)

@@ -79,7 +79,7 @@ def _forecast(made: Forecast, score: Score | None) -> dict[str, Any]:
 def _past(store: Store, symbol: str, horizon: int, since: datetime, now: datetime) -> dict[str, Any]:
     """Forecasts whose time has come since then: what they said, at the minute they spoke of."""
     lasts = timedelta(minutes=horizon)
-    found = [entry for entry in entries(store, since - lasts, now, "live", symbol, horizon) if since <= entry.forecast.target_time <= now]
+    found = [entry for entry in entries(store, since - lasts, now, "live", symbol, horizon) if since < entry.forecast.target_time <= now]
     found.reverse()
     return {
         "horizon": horizon,

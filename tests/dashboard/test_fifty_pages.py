@@ -1,0 +1,46 @@
+"""Many open pages at once."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.brokers import Mosquitto, Witness, free_port, wait_for_port
+from tests.hubs import log_until, running, states, status_until, write_values
+from tests.pages import opened
+
+
+@contextmanager
+def station(folder: Path, mqtt: int, plugins: dict[str, Any]) -> Iterator[None]:
+    write_values(folder, mqtt={"port": mqtt, "embedded": False}, clock={"speed": 60}, plugins=plugins)
+    with running(folder):
+        yield
+
+
+@pytest.mark.timeout(180)
+async def test_fifty_open_pages_cost_no_bar_and_no_forecast(tmp_path: Path) -> None:
+    """They fetch themselves at every bar, sixty times as often as they would."""
+    port = free_port()
+    (tmp_path / "broker").mkdir()
+    collector = {"source": "simulated", "backfill": "26h"}
+    plugins = {"collector": collector, "inference": {"patience": "4m"}, "dashboard": {"port": port}}
+    with Mosquitto(tmp_path / "broker") as broker, station(tmp_path, broker.port, plugins):
+        await asyncio.to_thread(wait_for_port, port, 30)
+        await asyncio.to_thread(log_until, tmp_path, 'percent": 100')
+        with Witness(broker.port, "tickerml/+/BTC-USDT/#") as witness:
+            async with opened(port, 50) as pages:
+                end = time.monotonic() + 60
+                while pages.told < 500:  # ten words to each
+                    assert time.monotonic() < end
+                    await asyncio.sleep(0.05)
+        assert (pages.refused, pages.fetched >= 450) == (0, True)
+        times = [datetime.fromisoformat(json.loads(payload)["open_time"]) for topic, payload, _ in witness.heard if "/bar/" in topic]
+        assert times == [times[0] + timedelta(minutes=number) for number in range(len(times))]
+        assert [payload for topic, payload, _ in witness.heard if topic.endswith("/5m")]
+        assert states(await asyncio.to_thread(status_until, tmp_path, lambda shown: shown["running"]))["dashboard"] == "running"
