@@ -5,7 +5,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBIAN := chromium docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace
 SERVICES := influxdb mosquitto nginx ssh
 
-.PHONY: help setup servers demo run test test-homeassistant check bench torture dashboards schemas lock clean
+.PHONY: help setup servers demo run test test-homeassistant check bench torture dashboards schemas screenshots lock clean
 
 help:
 	@echo "make demo | run | test | check | bench | torture"
@@ -65,6 +65,9 @@ dashboards: setup
 # JSON Schemas and the AsyncAPI document, from hub/messages.py.
 schemas: setup
 	$(BIN)/python -m hub.runtime.asyncapi docs
+
+screenshots: setup servers
+	$(BIN)/python -m tests.dashboard.screenshots docs/images
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

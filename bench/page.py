@@ -20,7 +20,7 @@ from tests.pages import opened
 SPEED = 60
 PAGES = 50
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-DRAWN = "document.getElementById('chart-BTC-USDT')?.data ? performance.now() : null"
+DRAWN = "globalThis.Chart && Chart.getChart(document.querySelector('#chart-BTC-USDT canvas')) ? performance.now() : null"
 
 
 def rows(seconds: float = 45.0) -> list[Row]:

@@ -39,7 +39,7 @@ def register_settings() -> type[PluginSettings]:
 
 @hookimpl
 def register_services(hub: Hub) -> list[Service]:
-    if missing := [name for name in ("jinja2", "plotly", "starlette", "uvicorn", "wsproto") if find_spec(name) is None]:
+    if missing := [name for name in ("chartkick", "jinja2", "starlette", "uvicorn", "wsproto") if find_spec(name) is None]:
         raise PermanentError(f"needs {', '.join(missing)}: pip install 'tickerml[dashboard]'")
 
     async def serve(desk: "Desk") -> None:

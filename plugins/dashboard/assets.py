@@ -1,4 +1,4 @@
-"""Scripts and styles: our own few, and plotly.js as its wheel brings it; compressed once, and kept by browsers while they are the same."""
+"""Scripts and styles: our own few, and Chart.js as chartkick's wheel brings it; compressed once, and kept by browsers while they are the same."""
 
 import gzip
 from functools import lru_cache
@@ -17,6 +17,7 @@ KINDS = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
+CHARTS = "Chart.bundle.js"
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -32,7 +33,7 @@ class Asset(NamedTuple):
 
 @lru_cache
 def asset(name: str) -> Asset | None:
-    """The file of that name, or None. Takes a third of a second for plotly.js, once: call it in a thread."""
+    """The file of that name, or None. Reads and compresses it once."""
     file = files().get(name)
     if file is None:
         return None
@@ -43,10 +44,10 @@ def asset(name: str) -> Asset | None:
 @lru_cache(maxsize=1)
 def files() -> dict[str, Path]:
     """Everything that can be asked for: nothing else is ever opened."""
-    plotly = find_spec("plotly")
     found = {file.name: file for file in OURS.iterdir() if file.suffix in KINDS}
-    if plotly is not None and plotly.origin is not None:
-        found["plotly.min.js"] = Path(plotly.origin).parent / "package_data" / "plotly.min.js"
+    chartkick = find_spec("chartkick")
+    for folder in (chartkick and chartkick.submodule_search_locations) or ():
+        found |= {file.name: file for file in Path(folder).glob(f"*/static/chartkick/{CHARTS}")}
     return found
 
 

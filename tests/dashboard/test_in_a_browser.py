@@ -22,6 +22,7 @@ from tests.publishing import exported, trainer
 from trainer.keygen import make_keys
 
 VIEWS = ("/", "/accuracy", "/data", "/news", "/models", "/system")
+CHART = "Chart.getChart(document.querySelector('#chart-BTC-USDT canvas'))"
 PHONE = {"width": 360, "height": 740}
 
 
@@ -64,8 +65,10 @@ def line_of(page: Page) -> str:
 
 
 def drawn(seen: Watched, chart: str) -> int:
-    """How many figures plotly has drawn there."""
-    return int(seen.page.evaluate("id => (document.getElementById(id)?.data || []).length", chart))
+    """How many series are drawn there."""
+    return int(
+        seen.page.evaluate("id => globalThis.Chart?.getChart(document.querySelector(`#${id} canvas`))?.data.datasets.length ?? 0", chart)
+    )
 
 
 @pytest.mark.parametrize(("size", "scheme"), [({}, "dark"), ({}, "light"), (PHONE, "dark"), ({"width": 800, "height": 1280}, "light")])
@@ -80,7 +83,7 @@ def test_every_view_renders_without_trouble_on_every_screen(browser: Browser, st
         assert page.locator("nav a[aria-current=page]").get_attribute("href") == view
     seen.open("/")
     until(lambda: drawn(seen, "chart-BTC-USDT") >= 1)
-    assert seen.page.locator("svg.main-svg").count() >= 2
+    assert seen.page.locator(".chart canvas").count() == 2
     seen.open("/accuracy")
     until(lambda: drawn(seen, "reliability-10-live") == 2)
     seen.open("/news")
@@ -130,14 +133,14 @@ def test_bars_arrive_by_themselves(browser: Browser, station: str) -> None:
     page = seen.open("/")
     until(lambda: drawn(seen, "chart-BTC-USDT"))
     page.evaluate("window.untouched = true")
-    last = "document.getElementById('chart-BTC-USDT').data[0].x.at(-1)"
+    last = f"{CHART}.data.datasets[0].data.at(-1).x"
     price = page.locator("[data-symbol=BTC-USDT]")
     begun, shown = page.evaluate(last), price.inner_text()
     page.locator("#theme").focus()
     until(lambda: page.evaluate(last) > begun and price.inner_text() != shown)
     assert page.evaluate("window.untouched"), "it was not loaded again"
     assert page.evaluate("document.activeElement.id") == "theme"
-    assert page.evaluate("document.getElementById('chart-BTC-USDT').data[0].x.length") == 120
+    assert page.evaluate(f"{CHART}.data.datasets[0].data.length") == 120
     assert seen.troubles == []
 
 
@@ -267,7 +270,7 @@ def test_a_page_that_stays_open_does_not_grow(browser: Browser, tmp_path: Path) 
         page = seen.open("/")
         until(lambda: drawn(seen, "chart-BTC-USDT"))
         tools = page.context.new_cdp_session(page)
-        last = "document.getElementById('chart-BTC-USDT').data[0].x.at(-1)"
+        last = f"{CHART}.data.datasets[0].data.at(-1).x"
 
         def after(minutes: int) -> dict[str, float]:
             """What the page holds, so many minutes of the market later, when all rubbish is gone."""
