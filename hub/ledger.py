@@ -1,6 +1,6 @@
 """Every forecast on disk beside what came of it: looked up in the bars each time, so a bar that is filled in late scores its forecasts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from math import log
@@ -115,11 +115,22 @@ def numbers(lines: Sequence[Line]) -> dict[str, Any]:
 
 def accuracy(store: Store, since: datetime, now: datetime, window: str) -> list[Score]:
     """Of every symbol, horizon and model: how its forecasts since then have done. What it said in shadow counts as what it said live."""
-    found: dict[tuple[str, int, str], list[Entry]] = {}
-    for symbol, horizon, role in series_of(store):
-        for entry in entries(store, since, now, role, symbol, horizon):
-            found.setdefault((symbol, horizon, entry.forecast.model.sha256), []).append(entry)
-    return [_score(each, window) for _, each in sorted(found.items(), key=lambda item: item[0])]
+    return [score for _, _, both in ledgers(store, since, now) for score in scores_of(both, window)]
+
+
+def ledgers(store: Store, since: datetime, now: datetime) -> Iterator[tuple[str, int, list[Entry]]]:
+    """Symbol, horizon, and all that was said of them since then, live and in shadow: one after the other, for each is large."""
+    for symbol, horizon in sorted({(symbol, horizon) for symbol, horizon, _ in series_of(store)}):
+        roles: tuple[Roles, ...] = ("live", "shadow")
+        yield symbol, horizon, [entry for role in roles for entry in entries(store, since, now, role, symbol, horizon)]
+
+
+def scores_of(ledger: Iterable[Entry], window: str) -> list[Score]:
+    """One for each model, of one symbol and horizon."""
+    found: dict[str, list[Entry]] = {}
+    for entry in ledger:
+        found.setdefault(entry.forecast.model.sha256, []).append(entry)
+    return [_score(each, window) for _, each in sorted(found.items())]
 
 
 def _score(ledger: Sequence[Entry], window: str) -> Score:

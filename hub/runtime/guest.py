@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import datetime
@@ -30,7 +31,7 @@ from hub.messages import Request
 from hub.runtime.context import PluginHub
 from hub.runtime.discretion import blotted, keep_secret
 from hub.runtime.isolation import pack, unpack
-from hub.runtime.logs import Printed, configure_logs
+from hub.runtime.logs import Printed, configure_logs, on_line
 from hub.runtime.offers import Offer
 from hub.runtime.patience import asked_wait
 from hub.runtime.plugins import Declared, declare, load, settings_model
@@ -43,6 +44,7 @@ from hub.settings import PluginSettings
 
 MEMORY_LIMIT = 1024 * 1024 * 1024
 """Bytes of data a guest may hold; beyond, it gets a MemoryError and nobody else feels it."""
+MOST_LINES_A_SECOND = 20
 NICE = 5
 """The hub goes first where a guest wants the whole processor."""
 
@@ -85,6 +87,7 @@ class Guest:
         self._wanted: dict[int, asyncio.Event] = {}
         self._declared = Declared()
         self._desk = Questions()
+        self._logged: list[float] = []
         self._log: Any = structlog.get_logger()
 
     async def serve(self) -> None:
@@ -106,6 +109,8 @@ class Guest:
         checks = [[check.name, check.needed] for check in self._declared.checks]
         flows = [_described(flow) for flow in self._declared.flows]
         self._send(said | {"flows": flows, "answers": list(self._declared.answers), "checks": checks})
+        loop = asyncio.get_running_loop()
+        on_line.append(lambda line: self._tell(loop, line))
         while line := await self._reader.readline():
             self._take(json.loads(line))
 
@@ -244,6 +249,15 @@ class Guest:
         if not isinstance(flow, shape):
             raise TypeError(f"flow {line['flow']} is a {type(flow).__name__}, not a {shape.__name__}")
         return flow
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, line: dict[str, str]) -> None:
+        """A line of the log for the hub to show, too; of a flood only some, for all of them stand in stderr."""
+        now = time.monotonic()  # noqa: TID251 - real time: it guards the hub
+        self._logged = [at for at in self._logged if now - at < 1.0]
+        if len(self._logged) < MOST_LINES_A_SECOND:
+            self._logged.append(now)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the process does
+                loop.call_soon_threadsafe(self._send, {"log": line})
 
     def _send(self, line: dict[str, Any]) -> None:
         text = json.dumps(line).encode() + b"\n"

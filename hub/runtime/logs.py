@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import AbstractContextManager, redirect_stdout, suppress
 from typing import Any
 
@@ -14,11 +15,20 @@ from hub.runtime.discretion import blotted
 KEPT_LINES = 300
 LONGEST_LINE = 2_000
 _recent: deque[dict[str, str]] = deque(maxlen=KEPT_LINES)
+on_line: list[Callable[[dict[str, str]], None]] = []
+"""Told of every line that is kept."""
 
 
 def recent_lines(limit: int) -> list[dict[str, str]]:
-    """The last lines that this process has logged, the oldest first: at, level, text."""
+    """The last lines that the hub and its guests have logged, the oldest first: at, level, text."""
     return list(_recent)[-limit:]
+
+
+def keep_line(line: dict[str, str]) -> None:
+    """Keep a line, of this process or of a guest's."""
+    _recent.append({name: str(line.get(name, ""))[:LONGEST_LINE] for name in ("at", "level", "text")})
+    for told in on_line:
+        told(_recent[-1])
 
 
 class _Stderr:
@@ -89,7 +99,7 @@ def _keep(_logger: Any, _method: str, event: Any) -> Any:
     known = {"timestamp", "level", "event", "exc_info"}
     values = " ".join(f"{key}={value}" for key, value in event.items() if key not in known)
     text = blotted(f"{event.get('event', '')} {values}".rstrip())
-    _recent.append({"at": str(event.get("timestamp", "")), "level": str(event.get("level", "")), "text": text[:LONGEST_LINE]})
+    keep_line({"at": str(event.get("timestamp", "")), "level": str(event.get("level", "")), "text": text})
     return event
 
 

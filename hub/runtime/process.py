@@ -20,6 +20,7 @@ from typing import Any
 from hub import errors
 from hub.config_files import ENV_PREFIX
 from hub.errors import PermanentError, TransientError
+from hub.runtime.logs import keep_line
 from hub.runtime.words import DescribedError
 
 LOAD_S = 15.0
@@ -135,7 +136,9 @@ class GuestProcess:
         with suppress(ConnectionError, ValueError, TypeError, AttributeError):  # what is no line of ours ends it, too
             while line := await self._reader.readline():
                 reply = json.loads(line)
-                if (queue := self._waiting.get(reply.get("id"))) is not None:
+                if "log" in reply:
+                    keep_line(reply["log"])
+                elif (queue := self._waiting.get(reply.get("id"))) is not None:
                     queue.put_nowait(reply)
         self._hang_up(f"its process ended ({await self.how_it_ended()})")
 

@@ -1,4 +1,4 @@
-"""Scripts and styles: our own few, and Chart.js as chartkick's wheel brings it; compressed once, and kept by browsers while they are the same."""
+"""Scripts and styles: our own few, and Chart.js as chartkick's wheel brings it; compressed once, kept by browsers until they change."""
 
 import gzip
 from functools import lru_cache

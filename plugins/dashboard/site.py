@@ -20,12 +20,13 @@ from plugins.dashboard import assets
 from plugins.dashboard.live import Pages
 from plugins.dashboard.rendering import environment
 from plugins.dashboard.views import accuracy, completeness, models, news
-from plugins.dashboard.views.overview import overview
+from plugins.dashboard.views.overview import filled, overview
+from plugins.dashboard.views.weeks import Weeks
 from plugins.dashboard.visitors import LASTS, Visitors
 
 LARGEST_FORM = 10_000
-KEPT_S, LONGEST_KEPT_S = 20.0, 60.0
-"""What takes long is looked at anew after this."""
+KEPT_S, SLOW_KEPT_S = 20.0, 120.0
+"""What takes long is looked at anew after this; what takes a second or more, after that."""
 VIEWS = {"/": "Overview", "/accuracy": "Accuracy", "/data": "Data", "/news": "News", "/models": "Models", "/system": "System"}
 HEARD = {
     "/": {"alert", "bar", "forecast", "score", "sentiment"},
@@ -50,6 +51,7 @@ class Site:
         self._cookie = cookie
         self._secure = secure
         self._templates = environment()
+        self._weeks = Weeks(hub.data_dir)
         self._kept: dict[str, tuple[float, asyncio.Future[Any]]] = {}
         self._machine = SystemClock()
         self.app = Starlette(
@@ -77,22 +79,17 @@ class Site:
         chosen = chosen if chosen in self._hub.symbols else None
         store, now, symbols = self._hub.store, self._hub.clock.now(), self._hub.symbols
         picture = await self._looked(f"overview {chosen} {self._pages.version}", lambda: overview(store, symbols, chosen, now))
-        told = await self._asked("health") if picture["starts"] else None
-        lines = await self._asked("log", limit=8) if picture["starts"] else None
-        return self._page(request, "overview.html", picture=picture, health=told, lines=lines)
+        health = lines = progress = None
+        if picture["starts"] or not all(row["forecasts"] for row in picture["symbols"]):
+            health, lines = await asyncio.gather(self._asked("health"), self._asked("log", limit=60))
+            progress = filled(lines or ())
+        return self._page(request, "overview.html", picture=picture, health=health, lines=(lines or [])[-8:], progress=progress)
 
     async def _accuracy(self, request: Request) -> Response:
         store, now = self._hub.store, self._hub.clock.now()
-
-        def look() -> dict[str, Any]:
-            found = accuracy.ledger(store, now)
-            return {
-                "rows": accuracy.scoreboard(store, now),
-                "weeks": accuracy.by_week(found, now),
-                "reliability": accuracy.reliability(found, now),
-            }
-
-        return self._page(request, "accuracy.html", **await self._looked("accuracy", look))
+        recent = await self._recent()
+        weeks = await self._looked("weeks", lambda: self._weeks.rows(store, now), SLOW_KEPT_S)
+        return self._page(request, "accuracy.html", **recent, weeks=weeks)
 
     async def _data(self, request: Request) -> Response:
         store, now, symbols = self._hub.store, self._hub.clock.now(), self._hub.symbols
@@ -119,8 +116,7 @@ class Site:
 
     async def _models(self, request: Request) -> Response:
         found = await asyncio.to_thread(models.models, self._hub.store)
-        rows = await self._looked("scoreboard", partial(accuracy.scoreboard, self._hub.store, self._hub.clock.now()))
-        return self._page(request, "models.html", models=found, rows=rows)
+        return self._page(request, "models.html", models=found, rows=(await self._recent())["rows"])
 
     async def _system(self, request: Request) -> Response:
         health, lines = await asyncio.gather(self._asked("health"), self._asked("log", limit=60))
@@ -189,6 +185,10 @@ class Site:
             raise HTTPException(403, "This form is too old, or was sent by a page of somebody else's. Load the page again.")
         return form
 
+    async def _recent(self) -> Any:
+        store, now = self._hub.store, self._hub.clock.now()
+        return await self._looked("recent", lambda: accuracy.recent(store, now), SLOW_KEPT_S)
+
     async def _asked(self, verb: str, **values: object) -> Any:
         """What the hub answers, or None where it does not."""
         try:
@@ -200,7 +200,7 @@ class Site:
     async def _looked(self, key: str, look: Callable[[], Any], kept_s: float = KEPT_S) -> Any:
         """What `look` finds, in a thread, once for all who ask within some seconds."""
         now = self._machine.monotonic()
-        self._kept = {each: kept for each, kept in self._kept.items() if now - kept[0] < LONGEST_KEPT_S}
+        self._kept = {each: kept for each, kept in self._kept.items() if now - kept[0] < SLOW_KEPT_S}
         at, looking = self._kept.get(key, (0.0, None))
         if looking is None or now - at > kept_s or (looking.done() and (looking.cancelled() or looking.exception())):
             looking = asyncio.ensure_future(asyncio.to_thread(look))

@@ -16,7 +16,7 @@ from hub.testing import START
 from tests.brokers import free_port, wait_for_port
 from tests.browsers import Watched, chromium, watched
 from tests.days import a_day
-from tests.hubs import hub, log_of, running, status_until, write_values
+from tests.hubs import drop_in, hub, log_of, running, status_until, write_values
 from tests.offers import other_model
 from tests.publishing import exported, trainer
 from trainer.keygen import make_keys
@@ -287,3 +287,44 @@ def test_a_page_that_stays_open_does_not_grow(browser: Browser, tmp_path: Path) 
         assert late["Nodes"] <= early["Nodes"] * 1.2 + 200
         assert late["JSEventListeners"] <= early["JSEventListeners"] + 50
     assert seen.troubles == []
+
+
+@pytest.mark.timeout(120)
+def test_a_first_start_says_what_is_happening(browser: Browser, tmp_path: Path) -> None:
+    """A slow exchange: the page tells how far the history is, and turns into charts by itself."""
+    port = free_port()
+    write_values(tmp_path, plugins={"dashboard": {"port": port}, "slow": {}})
+    drop_in(tmp_path, "slow", SLOW)
+    seen = watched(browser, f"http://127.0.0.1:{port}")
+    with running(tmp_path):
+        wait_for_port(port, 30)
+        page = seen.open("/")
+        assert "The station has just started" in page.locator("main").inner_text()
+        assert "slow" in page.locator("main").inner_text()
+        (tmp_path / "go").touch()
+        until(lambda: page.locator("progress").count() and page.locator("progress").get_attribute("value") == "50")
+        until(lambda: drawn(seen, "chart-BTC-USDT"))
+    assert seen.troubles == []
+
+
+SLOW = """
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from hub import Bar, Source, hookimpl
+from hub.testing import START, bars
+
+
+@hookimpl
+def register_sources(hub):
+    async def stream():
+        while not Path("go").exists():
+            await asyncio.sleep(0.05)
+        hub.log.info("filling in the past", minutes=5, of=10, percent=50)
+        for minute in range(1000):
+            yield bars(100.0 + minute, start=START + timedelta(minutes=minute))
+            await asyncio.sleep(0.5)
+
+    return [Source("bars", stream, produces=(Bar,))]
+"""

@@ -1,5 +1,6 @@
 """Now: price, the fan of forecasts ahead, what earlier ones said, mood and last alert."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ MINUTES = 120
 MOST_CHARTS = 4
 """Beyond, symbols stand in the table, and the one that is chosen has a chart."""
 DAY = timedelta(days=1)
+_TOLD = re.compile(r"\b(minutes|of|percent)=(\d{1,9})\b")
 
 
 def overview(store: Store, symbols: Sequence[str], chosen: str | None, now: datetime) -> dict[str, Any]:
@@ -27,6 +29,15 @@ def overview(store: Store, symbols: Sequence[str], chosen: str | None, now: date
     scores = {(score.symbol, score.horizon_minutes): score for score in store.newest(Score) if score.role == "live"}
     shown = [_symbol(store, symbol, horizons.get(symbol, []), scores, now, drawn=symbol in drawn) for symbol in symbols]
     return {"now": to_ms(now), "symbols": shown, "starts": all(row["price"] is None for row in shown)}
+
+
+def filled(lines: Sequence[dict[str, str]]) -> dict[str, int] | None:
+    """How far the collector has come in filling in the past (minutes, of, percent), by what it has logged; None when it is through."""
+    for line in reversed(lines):
+        if line["text"].startswith("filling in the past"):
+            told = {name: int(value) for name, value in _TOLD.findall(line["text"])}
+            return told if told.keys() == {"minutes", "of", "percent"} and told["percent"] < 100 else None
+    return None
 
 
 def _symbol(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from hub.testing import START, MemoryStore, bars
 from plugins.dashboard.live import Pages
 from plugins.dashboard.rendering import data, price, size, time
 from plugins.dashboard.views import accuracy, completeness, models, news
-from plugins.dashboard.views.overview import MINUTES, MOST_CHARTS, overview
+from plugins.dashboard.views.overview import MINUTES, MOST_CHARTS, filled, overview
+from plugins.dashboard.views.weeks import WEEKS, Weeks
 from tests.days import GAP, HOSTILE, LIVE, SHADOW, STAND_INS, a_day
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT")
@@ -84,32 +86,50 @@ def test_many_symbols_stand_in_a_table_and_one_that_is_chosen_is_drawn() -> None
 
 def test_an_empty_store_is_a_start() -> None:
     assert overview(MemoryStore(), SYMBOLS, None, NOW)["starts"]
-    assert accuracy.scoreboard(MemoryStore(), NOW) == accuracy.by_week({}, NOW) == accuracy.reliability({}, NOW) == []
+    assert accuracy.recent(MemoryStore(), NOW) == {"rows": [], "reliability": []}
 
 
 def test_accuracy_tells_live_and_shadow_apart(store: MemoryStore) -> None:
-    rows = accuracy.scoreboard(store, NOW)
+    rows = accuracy.recent(store, NOW)["rows"]
     assert {(row["model"], row["role"]) for row in rows} == {("mine 3", "live"), ("newer 4", "shadow")}
     assert len(rows) == 12
     assert not any(row["better"] for row in rows), "chance has no skill"
 
 
-def test_the_weeks_hold_every_scored_forecast_once(store: MemoryStore) -> None:
-    found = accuracy.ledger(store, NOW)
-    for back in (0, 3, 6):
-        rows = accuracy.by_week(found, NOW + timedelta(days=back))
-        assert sum(row["n"] for row in rows) == sum(len(made) for (_, _, role), made in found.items() if role == "live")
-    assert accuracy.by_week(found, NOW + timedelta(days=7, seconds=1))[0]["from"] == to_ms(NOW - timedelta(days=7, seconds=-1))
-
-
 def test_reliability_is_the_share_that_went_up(store: MemoryStore) -> None:
-    [row] = [row for row in accuracy.reliability(accuracy.ledger(store, NOW), NOW) if (row["horizon"], row["role"]) == (10, "live")]
-    made = [entry for symbol in SYMBOLS for entry in entries(store, START, NOW, "live", symbol, 10) if entry.outcome is not None]
+    [row] = [row for row in accuracy.recent(store, NOW)["reliability"] if (row["horizon"], row["role"]) == (10, "live")]
+    made = [entry for symbol in SYMBOLS for entry in entries(store, START, NOW, "live", symbol, 10) if entry.outcome]
     assert sum(row["n"]) == len(made)
     for said, came, n in zip(row["said"], row["came"], row["n"], strict=True):
         inside = [entry for entry in made if int(entry.forecast.p_up * 10) == int(said * 10)]
         assert n == len(inside)
         assert came == pytest.approx(np.mean([(entry.outcome or 0.0) > 0 for entry in inside]))
+
+
+def test_the_weeks_hold_every_scored_forecast_once_however_late_one_looks(tmp_path: Path) -> None:
+    """Four days over a Monday; what is over is the same when it is counted again, and when it is only remembered."""
+    friday = datetime(2025, 5, 23, tzinfo=UTC)
+    store = MemoryStore(fact for day in range(4) for fact in a_day(start=friday + timedelta(days=day), seed=day, symbols=("BTC-USDT",)))
+    live = [entry for horizon in (5, 10, 30) for entry in entries(store, friday, friday + timedelta(days=9), "live", "BTC-USDT", horizon)]
+    scored = sum(entry.outcome is not None for entry in live)
+    told: list[Any] = []
+    for number, later in enumerate((4, 6, 20, 40)):
+        now = friday + timedelta(days=later)
+        rows = Weeks(tmp_path).rows(store, now)
+        assert rows == Weeks(tmp_path / "nowhere").rows(store, now), "remembered or counted"
+        assert sum(row["n"] for row in rows) == scored, number
+        assert [row["from"] for row in rows[:2]] == [to_ms(friday + timedelta(days=3)), to_ms(friday - timedelta(days=4))]
+        told.append(rows)
+    assert told[1:] == told[:1] * 3
+    assert Weeks(tmp_path).rows(store, friday + timedelta(days=100)) == []
+    kept = json.loads((tmp_path / "weeks.json").read_text(encoding="utf-8"))
+    assert len(kept) == WEEKS - 1, "the week that runs is not over"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 1}', "null", '{"5": null}'])
+def test_weeks_that_cannot_be_remembered_are_counted_again(tmp_path: Path, store: MemoryStore, content: str) -> None:
+    (tmp_path / "weeks.json").write_text(content, encoding="utf-8")
+    assert Weeks(tmp_path).rows(store, NOW) == Weeks(tmp_path / "nowhere").rows(store, NOW)
 
 
 def test_the_calendar_knows_gaps_and_stand_ins(store: MemoryStore) -> None:
@@ -215,3 +235,21 @@ async def test_a_page_hears_what_is_new_together_and_a_slow_one_holds_up_nobody(
         task.cancel()
     await asyncio.gather(*telling, return_exceptions=True)
     assert pages.open == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "percent"),
+    [
+        (["filling in the past plugin=collector minutes=2000 of=3116 percent=64"], 64),
+        (
+            ["filling in the past plugin=collector minutes=1 of=9 percent=11", "other", "filling in the past minutes=9 of=9 percent=100"],
+            None,
+        ),
+        (["filling in the past"], None),
+        (["something else percent=5"], None),
+        ([], None),
+    ],
+)
+def test_how_far_the_past_is_filled_in_is_read_from_the_log(texts: list[str], percent: int | None) -> None:
+    told = filled([{"at": "", "level": "info", "text": text} for text in texts])
+    assert (told or {}).get("percent") == percent
