@@ -87,7 +87,7 @@ def test_a_minute_without_a_bar_is_marked_and_scored_when_it_is_filled(hub: Fake
     assert (filled.n, filled.missing) == (2, 0)
 
 
-def test_what_lies_before_the_window_is_forgotten(hub: FakeHub) -> None:
+async def test_what_lies_before_the_window_is_forgotten(hub: FakeHub) -> None:
     """A rolling window, so that a year does not slow it down."""
     messages, _, said = scattered(100)
     hub.store.record(list[Message](said))
@@ -95,7 +95,7 @@ def test_what_lies_before_the_window_is_forgotten(hub: FakeHub) -> None:
     made: list[Score] = []
     for bar in (message for message in messages if isinstance(message, Bar)):
         hub.store.record([bar])
-        made += [score for score in replay(board.score, [bar]) if isinstance(score, Score)]
+        made += [score async for score in board.score(bar)]
     assert max(score.n for score in made) == 23, "24 in two hours, and the newest is still open"
     assert made[-1].n == 23
     [record] = board._records.values()
