@@ -37,7 +37,14 @@ class Opened:
                 self.fetched += answer.status_code == 200
                 self.refused += answer.status_code != 200
         finally:
-            writer.close()
+            await hung_up(writer)
+
+
+async def hung_up(writer: asyncio.StreamWriter) -> None:
+    """The line is closed, whoever closed it first."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from hub.runtime.plugins import ask, declare, load, settings_model
 from hub.testing import FakeDesk, FakeHub, bars
 from tests.brokers import free_port, wait_for_port
 from tests.hubs import ROOT, drop_in, hub, running, status_until, stop, write_config
+from tests.pages import hung_up
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 HOOKS = {name: function for name, function in vars(hookspecs).items() if name.startswith("register_")}
@@ -221,7 +222,7 @@ async def test_the_service_on_the_page_answers_whoever_connects(module: Any) -> 
         for words in ("BTC-USDT 3\n", "the hub is busy\n"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert (await reader.read()).decode() == words
-            writer.close()
+            await hung_up(writer)
             desk.answers["health"] = HubError("the hub is busy")
         assert [verb for verb, _ in desk.asked] == ["health"] * len(desk.asked)
     finally:

@@ -22,7 +22,7 @@ from plugins.dashboard.server import serve
 from plugins.dashboard.settings import DashboardSettings
 from plugins.dashboard.visitors import LASTS, Visitors
 from tests.days import a_day
-from tests.pages import opened
+from tests.pages import hung_up, opened
 from tests.plugins.dashboard.serving import Served, served
 
 VIEWS = ("/", "/accuracy", "/data", "/news", "/models", "/system", "/system/doctor", "/sign-in")
@@ -181,7 +181,7 @@ async def test_only_files_of_the_page_can_be_had(page: Served, path: str) -> Non
     reader, writer = await asyncio.open_connection("127.0.0.1", page.port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = (await reader.read()).decode(errors="replace")
-    writer.close()
+    await hung_up(writer)
     assert answer.startswith("HTTP/1.1 404"), answer[:60]
     assert "DashboardSettings" not in answer
 
@@ -276,7 +276,7 @@ async def test_slow_and_silent_callers_are_hung_up_on_and_hold_up_nobody(page: S
     assert len(ends) == 110
     assert (await page.http.get("/")).status_code == 200
     for _, writer in slow:
-        writer.close()
+        await hung_up(writer)
 
 
 async def test_a_live_line_stays(page: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +310,7 @@ async def test_a_live_line_is_for_those_who_may_see_and_for_our_own_pages(tmp_pa
                 async with asyncio.timeout(1.0):
                     while chunk := await reader.read(1000):
                         answer += chunk
-            writer.close()
+            await hung_up(writer)
             assert words in answer, (host, headers, answer)
 
 
