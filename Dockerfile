@@ -8,6 +8,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY hub hub
 COPY plugins plugins
 COPY grafana grafana
+COPY mosquitto mosquitto
 RUN /opt/tickerml/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
 
 FROM python:3.11-slim

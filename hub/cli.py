@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_group
 
-from hub import dump_commands, forecast_commands, model_commands, plugin_commands, sentiment_commands
+from hub import broker_commands, dump_commands, forecast_commands, model_commands, plugin_commands, sentiment_commands
 from hub.configured import configuration_of, set_up_logs, store_of
 from hub.console import call, config_and_command, duration_given, symbol_named, time_given
 from hub.errors import CheckFailed
@@ -33,6 +33,7 @@ app.add_typer(bars, name="bars")
 app.add_typer(plugin_commands.app, name="plugins")
 app.add_typer(forecast_commands.app, name="forecasts")
 app.add_typer(model_commands.app, name="models")
+app.add_typer(broker_commands.app, name="broker")
 app.add_typer(grafana, name="grafana")
 app.command()(sentiment_commands.sentiment)
 app.command()(dump_commands.dump)

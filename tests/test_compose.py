@@ -119,7 +119,7 @@ def test_grafana_reads_the_boards_where_they_are_put() -> None:
 def test_the_broker_lets_in_who_knows_the_password(tmp_path: Path) -> None:
     """The container's own command and configuration, with a real mosquitto, elsewhere only in its paths and its port."""
     port = free_port()
-    conf = (ROOT / "mosquitto/mosquitto.conf").read_text(encoding="utf-8")
+    conf = (ROOT / "mosquitto/compose.conf").read_text(encoding="utf-8")
     conf = conf.replace("/mosquitto/data", str(tmp_path)).replace("listener 1883", f"listener {port} 127.0.0.1")
     if os.geteuid() == 0:
         conf += "user root\n"  # in the container it is never root, and gives nothing up

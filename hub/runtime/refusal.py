@@ -68,7 +68,11 @@ def login_refused(settings: MqttSettings, address: str, code: int, words: str) -
 
 def topic_refused(settings: MqttSettings, address: str, action: str, topic: str, words: str) -> str:
     """Why we may not `action` (publish on, subscribe to) `topic`."""
-    return f"the broker on {address} does not let {who(settings)} {action} {topic!r} ({words}): allow it in the broker's ACL"
+    role = "trainer" if topic.startswith((f"{settings.root}/model/manifest", f"{settings.root}/model/chunk/")) else "hub"
+    fix = "allow it in the broker's ACL"
+    if settings.username != role:
+        fix += f"; that of `hub broker setup` gives that to the role {role}"
+    return f"the broker on {address} does not let {who(settings)} {action} {topic!r} ({words}): {fix}"
 
 
 def payload_refused(error: ValueError) -> str:
