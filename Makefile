@@ -2,13 +2,13 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-DEBIAN := chromium docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace
+DEBIAN := chromium docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace systemd
 SERVICES := influxdb mosquitto nginx ssh
 
-.PHONY: help setup servers demo run test test-homeassistant check bench torture dashboards schemas screenshots lock clean
+.PHONY: install uninstall help setup servers demo run test test-homeassistant check bench torture dashboards schemas screenshots lock clean
 
 help:
-	@echo "make demo | run | test | check | bench | torture"
+	@echo "make demo | run | install | test | check | bench | torture"
 
 setup: $(VENV)/.ready
 
@@ -22,7 +22,7 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 
 # The real servers and tools that the tests talk to, each in a process of its own: Debian is kept from running them as services too.
 servers:
-	@for tool in /usr/bin/chromium /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/sbin/nginx /usr/sbin/sshd /usr/bin/openssl /usr/bin/strace; do [ -x $$tool ] || missing=1; done; \
+	@for tool in /usr/bin/chromium /usr/bin/docker-compose /usr/bin/influxd /usr/sbin/mosquitto /usr/sbin/nginx /usr/sbin/sshd /usr/bin/openssl /usr/bin/strace /usr/bin/systemd-analyze; do [ -x $$tool ] || missing=1; done; \
 	if [ -n "$$missing" ]; then \
 	  new=$$(for unit in $(SERVICES); do [ -e /lib/systemd/system/$$unit.service ] || echo $$unit; done); \
 	  [ -d /run/systemd/system ] && [ -n "$$new" ] && $(SUDO) systemctl mask --quiet $$new; \
@@ -36,6 +36,14 @@ demo: setup
 
 run: setup
 	$(BIN)/hub run
+
+# As a service of this machine (a Raspberry Pi, any Debian 12): systemd/install.sh says what it does.
+install:
+	@python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	$(SUDO) systemd/install.sh install
+
+uninstall:
+	$(SUDO) systemd/install.sh uninstall $(if $(PURGE),--purge)
 
 test: setup servers
 	$(BIN)/python -m pytest -n 2 -m "not torture and not homeassistant"

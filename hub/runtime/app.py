@@ -31,6 +31,7 @@ from hub.runtime.requests import Requests
 from hub.runtime.signals import Signals
 from hub.runtime.store import SqliteStore
 from hub.runtime.supervisor import Supervisor
+from hub.runtime.systemd import Systemd
 from hub.runtime.verbs import verbs_of
 from hub.runtime.vitals import announce_vitals
 from hub.runtime.watch import PluginWatch
@@ -205,7 +206,7 @@ async def run_hub(
 async def _run(
     app: App, members: Iterable[Member], signals: Signals, seconds: float | None, beside: Callable[[App], Awaitable[None]] | None
 ) -> None:
-    broker = EmbeddedBroker(app.configuration.settings.mqtt, app.log)
+    broker, systemd = EmbeddedBroker(app.configuration.settings.mqtt, app.log), Systemd()
     tasks: list[asyncio.Task[None]] = []
     commands: asyncio.Server | None = None
     try:
@@ -221,7 +222,8 @@ async def _run(
         signals.on_reload = partial(reload, app)
         app.log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
         disk = DiskWatch(app.recorder.store, app.recorder.ballast, app.log.bind(part="disk"))
-        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), disk.run())]
+        systemd.tell(READY="1")
+        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), disk.run(), systemd.keep_telling(app))]
         tasks.append(asyncio.create_task(announce_vitals(app) if mirror is None else mirror.run()))
         if beside is not None:
             tasks.append(asyncio.ensure_future(beside(app)))
@@ -230,6 +232,7 @@ async def _run(
                 await _first_of(signals.stop, tasks)
     finally:
         signals.on_reload = None
+        systemd.tell(STOPPING="1")
         if commands is not None:
             commands.close()
         await app.backfill.stop()

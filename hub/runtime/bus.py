@@ -91,6 +91,7 @@ class Bus:
         self._held: dict[str, bytes] = {}
         self._checking = False
         self._dropped = 0
+        self._heard_at = self._network.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -103,6 +104,11 @@ class Bus:
     def protocol(self) -> str | None:
         """MQTT version in use: `5` or `3.1.1`."""
         return protocol_name(self._link.protocol if self._link else None)
+
+    @property
+    def silent_s(self) -> float:
+        """Real seconds since the broker last brought anything, our own heartbeats included."""
+        return self._network.monotonic() - self._heard_at
 
     @property
     def dropped(self) -> int:
@@ -374,7 +380,8 @@ class Bus:
         return f"no sign of life from {self.address} for {BEAT_S * BEATS_MISSED:.0f} s, though the connection looked open"
 
     def _answered(self, link: Link, beat: "asyncio.Future[Outcome]") -> None:
-        link.heard = link.heard or not isinstance(beat.result(), ConnectionLost)
+        if not isinstance(beat.result(), ConnectionLost):
+            link.heard, self._heard_at = True, self._network.monotonic()
 
     async def _thrown_out(self, link: Link) -> bool:
         """Whether to give way: five connections in a minute have ended early, and another hub is there."""
@@ -424,6 +431,7 @@ class Bus:
 
     def _arrived(self, link: Link, message: Heard) -> None:
         link.heard = True
+        self._heard_at = self._network.monotonic()
         payload = bytes(message.payload)
         try:
             topic = message.topic
