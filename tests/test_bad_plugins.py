@@ -82,10 +82,9 @@ def ticks(folder: Path) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
     return [(symbol, at) for symbol, at in named if symbol in between and between[symbol][0] <= at <= between[symbol][1]], echoed
 
 
-def settled(shown: dict[str, Any]) -> bool:
-    """Every plugin has shown what it is."""
-    red = {state for name, state in states(shown).items() if name not in {"echo", "collector", "floods"}}
-    return len(states(shown)) == 10 and red <= {"failed", "retrying"}
+def in_trouble(shown: dict[str, Any]) -> set[str]:
+    """The plugins that have failed, or had to be started again: one that blocks is taken for well for a while each time."""
+    return {plugin["name"] for plugin in shown["plugins"] if plugin["state"] in {"failed", "retrying"} or plugin["restarts"]}
 
 
 @pytest.mark.timeout(300)
@@ -94,12 +93,13 @@ def test_healthy_plugins_keep_their_ticks_beside_eight_bad_ones(tmp_path: Path, 
     """At least 99.9 % of a thousand minutes: every bar is collected, and a plugin of the same kind hears each."""
     give(tmp_path, {"echo": ECHO} | bad)
     with running(tmp_path) as process:
-        shown = status_until(tmp_path, lambda shown: settled(shown) and len(ticks(tmp_path)[0]) > 1000, seconds=240)
+        wanted = bad.keys() - {"floods"}
+        shown = status_until(tmp_path, lambda shown: wanted <= in_trouble(shown) and len(ticks(tmp_path)[0]) > 1000, seconds=240)
         assert stop(process) == 0
-    red = {name: state for name, state in states(shown).items() if name not in {"echo", "collector"}}
-    expected = {"failed"} if bad is AT_LOAD else {"failed", "retrying"}
-    assert {name for name, state in red.items() if state in expected} == bad.keys() - {"floods"}
-    assert all(plugin["error"] for plugin in shown["plugins"] if plugin["name"] in red and plugin["name"] != "floods")
+    assert in_trouble(shown) == wanted
+    failed = {plugin["name"] for plugin in shown["plugins"] if plugin["state"] == "failed"}
+    assert failed == wanted or bad is AT_WORK
+    assert all(plugin["error"] for plugin in shown["plugins"] if plugin["state"] in {"failed", "retrying"})
     assert {name: states(shown)[name] for name in ("echo", "collector")} == {"echo": "running", "collector": "running"}
     bars, echoed = ticks(tmp_path)
     assert len(bars) > 1000
