@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_group
 
-from hub import broker_commands, dump_commands, forecast_commands, model_commands, plugin_commands, sentiment_commands
+from hub import backup_commands, broker_commands, dump_commands, forecast_commands, model_commands, plugin_commands, sentiment_commands
 from hub.configured import configuration_of, set_up_logs, store_of
 from hub.console import call, config_and_command, duration_given, symbol_named, time_given
 from hub.errors import CheckFailed
@@ -37,6 +37,8 @@ app.add_typer(broker_commands.app, name="broker")
 app.add_typer(grafana, name="grafana")
 app.command()(sentiment_commands.sentiment)
 app.command()(dump_commands.dump)
+app.command()(backup_commands.backup)
+app.command()(backup_commands.restore)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 For = Annotated[str | None, typer.Option("--for", help="Stop after this long, such as 90s; otherwise run until stopped.")]

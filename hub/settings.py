@@ -163,6 +163,16 @@ class GrafanaSettings(SettingsModel):
     """How Grafana itself reaches InfluxDB, where that is not plugins.influxdb.url."""
 
 
+class BackupSettings(SettingsModel):
+    """One archive a night of everything (`hub backup` makes one by hand)."""
+
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] | None = "03:17"
+    """UTC; null: none."""
+    keep: Annotated[int, Field(ge=1, le=1000)] = 3
+    folder: LocalPath | None = None
+    """Default: backups in data_dir. Better on another disk."""
+
+
 class HubSettings(SettingsModel):
     """The whole file, but for what stands inside the plugins' sections."""
 
@@ -172,6 +182,7 @@ class HubSettings(SettingsModel):
     mqtt: MqttSettings = MqttSettings()
     clock: ClockSettings | None = None
     log: LogSettings = LogSettings()
+    backup: BackupSettings = BackupSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(
         default_factory=lambda: dict[str, dict[str, Any]](collector={}, dashboard={}, inference={}, news={}, scorecard={}),

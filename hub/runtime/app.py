@@ -25,6 +25,7 @@ from hub.runtime.embedded import EmbeddedBroker
 from hub.runtime.interpreter import settle_in
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.mirror import Mirror
+from hub.runtime.nightly import back_up_nightly
 from hub.runtime.outbox import DURABLE, Outbox
 from hub.runtime.recorder import Recorder
 from hub.runtime.requests import Requests
@@ -223,7 +224,8 @@ async def _run(
         app.log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
         disk = DiskWatch(app.recorder.store, app.recorder.ballast, app.log.bind(part="disk"))
         systemd.tell(READY="1")
-        tasks += [asyncio.create_task(work) for work in (app.pump(), app.requests.serve(), disk.run(), systemd.keep_telling(app))]
+        works = (app.pump(), app.requests.serve(), disk.run(), systemd.keep_telling(app), back_up_nightly(app))
+        tasks += [asyncio.create_task(work) for work in works]
         tasks.append(asyncio.create_task(announce_vitals(app) if mirror is None else mirror.run()))
         if beside is not None:
             tasks.append(asyncio.ensure_future(beside(app)))

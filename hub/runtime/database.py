@@ -74,6 +74,11 @@ class Database:
         found = str(self._rows("PRAGMA quick_check(1)")[0][0])
         return None if found == "ok" else found.replace("\n", " ")
 
+    def copy_to(self, file: Path) -> None:
+        """A compact copy of one moment, while others go on writing. TransientError where the disk does not take it."""
+        with self._reading() as run:
+            run("VACUUM INTO ?", (str(file),))
+
     def bytes_on_disk(self) -> tuple[int, int]:
         """Size of the file and of its write-ahead log, which grows while a long reader holds the checkpoint back."""
         sizes = [0, 0]

@@ -13,7 +13,7 @@ from hub.clock import SystemClock
 from hub.configuration import Configuration
 from hub.errors import HubError
 from hub.flow import Check
-from hub.runtime import control
+from hub.runtime import control, nightly
 from hub.runtime.broker_check import try_login
 from hub.runtime.discretion import blotted
 from hub.runtime.lineup import STORE_FILE, Member, line_up
@@ -73,6 +73,7 @@ async def examine(
         store,
         _hub(configuration.data_dir, health),
         broker,
+        Finding("backup", *nightly.told(configuration, SystemClock().now()), needed=False),
         *others,
     ]
 

@@ -26,6 +26,11 @@ mqtt:
 # clock: null                      # such as {start: "2025-05-20T00:00:00Z", speed: 60}: replay the past, or hurry
 # log: {level: info, format: auto} # debug | info | warning | error; auto (text on a terminal, else JSON) | text | json
 
+# backup:                          # one archive a night: store, models, configuration without secrets
+#   at: "03:17"                    # UTC; null: none
+#   keep: 3
+#   folder: null                   # null: backups in data_dir; better on another disk
+
 # grafana:                         # where `hub grafana push` brings boards and alert rules
 #   url: http://localhost:3000
 #   token: null                    # of a service account with the role Admin; or use token_file

@@ -30,7 +30,20 @@ from hub.testing import START, bars
 from tests.brokers import free_port
 from tests.hubs import ENVIRONMENT, HUB, ROOT, drop_in, hub, running, status_until, stop, write_config, write_values
 
-ACTS = {"init", "run", "demo", "bars backfill", "grafana push", "models promote", "models rollback", "models trust", "plugins new"}
+ACTS = {
+    "init",
+    "backup",
+    "restore",
+    "broker setup",
+    "run",
+    "demo",
+    "bars backfill",
+    "grafana push",
+    "models promote",
+    "models rollback",
+    "models trust",
+    "plugins new",
+}
 """Commands that do something; all others show something, and have --json."""
 
 
