@@ -1,7 +1,5 @@
 """`hub backup`, `hub restore`: a station in one file, and back."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,25 +9,22 @@ from hub.configured import configuration_of
 
 if TYPE_CHECKING:
     from hub.configuration import Configuration
-    from hub.runtime.backup import Manifest
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-def backup(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: AsJson = False) -> None:
+def backup(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     """One archive of store, models and configuration (without secrets); also beside a running hub."""
     import asyncio
 
     from hub.clock import SystemClock
     from hub.runtime.backup import back_up
 
-    configuration = configuration_of(context, check=False)
+    configuration = configuration_of(context)
     asyncio.run(_learn_secrets(configuration))
     made = back_up(configuration.data_dir, _config(configuration), configuration.secrets, file, SystemClock().now())
-    _tell(made, f"{file}: {file.stat().st_size:,} bytes", as_json=as_json)
+    print(f"{file}: {len(made.parts)} files, {file.stat().st_size:,} bytes")
 
 
-def restore(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: AsJson = False) -> None:
+def restore(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     """Take an archive of `hub backup` out into an empty data_dir, once all of it is found whole."""
     from hub.runtime import control
     from hub.runtime.backup import restore as take_out
@@ -37,8 +32,8 @@ def restore(context: typer.Context, file: Annotated[Path, typer.Argument(metavar
     configuration = configuration_of(context)
     with control.only_hub(configuration.data_dir):
         made = take_out(file, configuration.data_dir, _config(configuration))
-    _tell(made, f"{configuration.data_dir}: restored from {made.made_at}", as_json=as_json)
-    if made.secrets_left_out and not as_json:
+    print(f"{configuration.data_dir}: as it was at {made.made_at}, {len(made.parts)} files")
+    if made.secrets_left_out:
         print(f"{made.secrets_left_out} secrets were left out of it (null in the configuration): set them again; then `hub doctor`")
 
 
@@ -55,10 +50,3 @@ async def _learn_secrets(configuration: "Configuration") -> None:
 
     members = await line_up(configuration, SystemClock())
     await asyncio.gather(*(member.leave() for member in members))
-
-
-def _tell(made: "Manifest", words: str, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(asdict(made)))
-    else:
-        print(f"{words}, {len(made.parts)} files")

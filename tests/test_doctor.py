@@ -39,7 +39,7 @@ async def broker_finding(folder: Path, port: int, **mqtt: Any) -> Finding:
 async def test_a_healthy_folder_is_healthy_in_every_line(tmp_path: Path) -> None:
     """What a newcomer sees before the first run."""
     found = await examined(tmp_path)
-    assert list(found) == ["config", "plugin collector", "disk", "store", "hub", "broker", "exchange", "clock"]
+    assert list(found) == ["config", "plugin collector", "disk", "store", "hub", "broker", "backup", "exchange", "clock"]
     assert all(finding.ok for finding in found.values())
     assert "the embedded one will" in found["broker"].text
     assert "`hub run` makes it" in found["store"].text

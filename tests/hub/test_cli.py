@@ -64,6 +64,8 @@ ARGUMENTS = {
     "sentiment": ["Bitcoin rallies"],
     "dump": ["--day", "2025-05-20"],
     "models trust": ["tickerml.pub"],
+    "backup": ["b.tar.gz"],
+    "restore": ["b.tar.gz"],
 }
 
 
