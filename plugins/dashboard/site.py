@@ -1,7 +1,7 @@
 """Every address of the page, and what is shown there."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -25,8 +25,8 @@ from plugins.dashboard.views.weeks import Weeks
 from plugins.dashboard.visitors import LASTS, Visitors
 
 LARGEST_FORM = 10_000
-KEPT_S, SLOW_KEPT_S = 20.0, 120.0
-"""What takes long is looked at anew after this; what takes a second or more, after that."""
+ASKED_KEPT_S, KEPT_S, SLOW_KEPT_S = 1.0, 20.0, 120.0
+"""What the hub answers, what takes a while, and what takes a second or more: looked at anew after this."""
 VIEWS = {"/": "Overview", "/accuracy": "Accuracy", "/data": "Data", "/news": "News", "/models": "Models", "/system": "System"}
 HEARD = {
     "/": {"alert", "bar", "forecast", "score", "sentiment"},
@@ -78,7 +78,7 @@ class Site:
         chosen = request.query_params.get("symbol")
         chosen = chosen if chosen in self._hub.symbols else None
         store, now, symbols = self._hub.store, self._hub.clock.now(), self._hub.symbols
-        picture = await self._looked(f"overview {chosen} {self._pages.version}", lambda: overview(store, symbols, chosen, now))
+        picture = await self._looked(f"overview {chosen} {self._pages.version}", lambda: overview(store, symbols, chosen, now), 5.0)
         health = lines = progress = None
         if picture["starts"] or not all(row["forecasts"] for row in picture["symbols"]):
             health, lines = await asyncio.gather(self._asked("health"), self._asked("log", limit=60))
@@ -123,7 +123,7 @@ class Site:
         return self._page(request, "system.html", health=health, lines=lines)
 
     async def _doctor(self, request: Request) -> Response:
-        findings = await self._asked("doctor")
+        findings = await self._asked("doctor", 15.0)
         return self._page(request, "doctor.html", findings=findings)
 
     async def _live(self, socket: WebSocket) -> None:
@@ -189,23 +189,31 @@ class Site:
         store, now = self._hub.store, self._hub.clock.now()
         return await self._looked("recent", lambda: accuracy.recent(store, now), SLOW_KEPT_S)
 
-    async def _asked(self, verb: str, **values: object) -> Any:
-        """What the hub answers, or None where it does not."""
-        try:
-            return await self._desk.ask(verb, **values)
-        except HubError as error:
-            self._hub.log.warning("the hub does not answer the page", verb=verb, reason=str(error))
-            return None
+    async def _asked(self, verb: str, kept_s: float = ASKED_KEPT_S, **values: object) -> Any:
+        """What the hub answers, or None where it does not; many pages at once are one question."""
+
+        async def ask() -> Any:
+            try:
+                return await self._desk.ask(verb, **values)
+            except HubError as error:
+                self._hub.log.warning("the hub does not answer the page", verb=verb, reason=str(error))
+                return None
+
+        return await self._once(f"{verb} {values}", ask, kept_s)
 
     async def _looked(self, key: str, look: Callable[[], Any], kept_s: float = KEPT_S) -> Any:
-        """What `look` finds, in a thread, once for all who ask within some seconds."""
+        """What `look` finds in the store, in a thread."""
+        return await self._once(key, lambda: asyncio.to_thread(look), kept_s)
+
+    async def _once(self, key: str, make: Callable[[], Awaitable[Any]], kept_s: float) -> Any:
+        """What is made, once for all who ask within some seconds."""
         now = self._machine.monotonic()
-        self._kept = {each: kept for each, kept in self._kept.items() if now - kept[0] < SLOW_KEPT_S}
-        at, looking = self._kept.get(key, (0.0, None))
-        if looking is None or now - at > kept_s or (looking.done() and (looking.cancelled() or looking.exception())):
-            looking = asyncio.ensure_future(asyncio.to_thread(look))
-            self._kept[key] = now, looking
-        return await asyncio.shield(looking)
+        self._kept = {each: kept for each, kept in self._kept.items() if now < kept[0] or not kept[1].done()}
+        _, making = self._kept.get(key, (0.0, None))
+        if making is None or (making.done() and (making.cancelled() or making.exception() is not None)):
+            making = asyncio.ensure_future(make())
+            self._kept[key] = now + kept_s, making
+        return await asyncio.shield(making)
 
     def _page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         path = request.url.path

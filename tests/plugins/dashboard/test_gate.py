@@ -207,6 +207,14 @@ async def test_a_hub_that_does_not_answer_is_said(page: Served) -> None:
     assert "The hub did not answer" in (await page.http.get("/system")).text
 
 
+async def test_many_pages_at_once_are_one_question_to_the_hub(page: Served) -> None:
+    """The doctor looks at broker, exchange and database: a hundred reloads must not make it do so a hundred times."""
+    answers = await asyncio.gather(*(page.http.get(path) for path in ("/system", "/system/doctor") for _ in range(40)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert 1 <= [verb for verb, _ in page.desk.asked].count("doctor") <= 2
+    assert [verb for verb, _ in page.desk.asked].count("health") <= 8
+
+
 async def test_a_store_with_nothing_says_that_it_begins(tmp_path: Path) -> None:
     async with served(tmp_path) as made:
         text = (await made.http.get("/")).text
