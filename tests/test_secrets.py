@@ -1,12 +1,15 @@
 """A canary in every secret of the configuration: nothing that leaves the hub may sing."""
 
 import json
+import tarfile
 from pathlib import Path
 
-from tests.brokers import Mosquitto, Witness
+import httpx
+
+from tests.brokers import Mosquitto, Witness, free_port
 from tests.hubs import drop_in, hub, log_of, running, states, status_until, stop, write_values
 
-BROKER, TOKEN, FILE, ENVIRONMENT, LISTED = (f"canary-{number}-ä\"'\\%" for number in range(5))
+BROKER, TOKEN, FILE, ENVIRONMENT, LISTED, PAGE = (f"canary-{number}-ä\"'\\%" for number in range(6))
 PLUGIN = """
 import logging, sys, warnings
 from pydantic import SecretStr
@@ -71,25 +74,42 @@ def test_no_secret_is_heard_outside(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(FILE)
     (tmp_path / "key").chmod(0o600)
     env = {f"TICKERML__PLUGINS__{name}__ENVIRONMENT": ENVIRONMENT for name in ("APART", "INSIDE")}
+    port = free_port()
     section = {"token": TOKEN, "key_file": "key", "urls": [LISTED]}
     with Mosquitto(tmp_path, users={"hub": BROKER}) as broker, Witness(broker.port, username="hub", password=BROKER) as witness:
         write_values(
             tmp_path,
             mqtt={"port": broker.port, "username": "hub", "password": BROKER},
-            plugins={"collector": {"source": "simulated", "backfill": "30m"}, "apart": section, "inside": section | {"isolated": False}},
+            plugins={
+                "collector": {"source": "simulated", "backfill": "30m"},
+                "dashboard": {"port": port, "password": PAGE},
+                "apart": section,
+                "inside": section | {"isolated": False},
+            },
         )
         (tmp_path / "config.yaml").chmod(0o600)
         shown = []
         with running(tmp_path, env=env) as process:
-            wanted = {"collector": "running", "apart": "failed", "inside": "failed"}
+            wanted = {"collector": "running", "dashboard": "running", "apart": "failed", "inside": "failed"}
             status = status_until(tmp_path, lambda shown: states(shown) == wanted and shown["broker"]["connected"])
             assert "refused [secret]" in str(status)
-            for verb in ("apart/answer", "apart/refusal", "inside/answer", "inside/refusal", "health", "doctor"):
+            for verb in ("apart/answer", "apart/refusal", "inside/answer", "inside/refusal", "health", "doctor", "log"):
                 witness.say(f"tickerml/hub/request/{verb}", b"{}")
             for command in (["status"], ["status", "--json"], ["doctor"], ["doctor", "--json"], ["plugins", "list", "--json"], ["graph"]):
                 answer = hub(tmp_path, *command, env=env)
                 shown.append(answer.stdout + answer.stderr)
-            status_until(tmp_path, lambda _: sum("/response/" in topic for topic, _, _ in witness.heard) == 6)
+            status_until(tmp_path, lambda _: sum("/response/" in topic for topic, _, _ in witness.heard) == 7)
+            for view in ("/", "/accuracy", "/data", "/models", "/system", "/system/doctor"):
+                page = httpx.get(f"http://127.0.0.1:{port}{view}", trust_env=False, timeout=40)
+                assert page.status_code == 200
+                shown.append(page.text)
+            assert "printed late [secret]" in "".join(shown), "the page shows the log"
+            backup = hub(tmp_path, "backup", "b.tgz", env=env)
+            assert backup.returncode == 0, backup.stderr
+            with tarfile.open(tmp_path / "b.tgz") as archive:
+                texts = set(archive.getnames()) - {"tickerml.db"}
+                shown += [archive.extractfile(name).read().decode("utf-8") for name in texts]  # type: ignore[union-attr]
+            shown.append(backup.stdout + backup.stderr)
             assert stop(process) == 0
     responses = {topic: json.loads(payload) for topic, payload, _ in witness.heard if "/response/" in topic}
     assert "[secret]" in responses["tickerml/hub/response/apart/refusal"]["error"]
