@@ -10,7 +10,7 @@ from typing import Any
 
 from hub import messages as vocabulary
 from hub.complaints import KeyPath
-from hub.errors import HubError, PermanentError, SettingsError, TransientError
+from hub.errors import HubError, PermanentError, SettingsError
 from hub.flow import Check, Desk, Flow, Kinds, Progress, Service, Sink, Source, Transform
 from hub.messages import Message, Request
 from hub.runtime.offers import Offer
@@ -116,9 +116,15 @@ class IsolatedPlugin:
                 pass
 
     async def _serve(self, number: int, desk: Desk) -> None:
-        async with asyncio.TaskGroup() as telling, aclosing(self._call("serve", flow=number)) as replies:
-            async for reply in replies:
-                telling.create_task(self._tell(desk, **reply["yield"]))
+        telling = set[asyncio.Task[None]]()
+        try:
+            async with aclosing(self._call("serve", flow=number)) as replies:
+                async for reply in replies:
+                    telling.add(task := asyncio.create_task(self._tell(desk, **reply["yield"])))
+                    task.add_done_callback(telling.discard)
+        finally:
+            for task in list(telling):
+                task.cancel()
 
     async def _tell(self, desk: Desk, question: int, verb: str, values: Line) -> None:
         """Ask what the service asked, and bring it the answer."""
@@ -126,7 +132,7 @@ class IsolatedPlugin:
             told = {"data": await desk.ask(verb, **values)}
         except HubError as error:
             told = {"error": str(error)}
-        with suppress(TransientError):  # its process has ended meanwhile, which its own call says
+        with suppress(HubError):  # its process has ended meanwhile, which its own call says
             async with aclosing(self._call("told", question=question, told=told)) as replies:
                 async for _ in replies:
                     pass

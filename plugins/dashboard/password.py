@@ -33,7 +33,10 @@ class Password:
 
     def matches(self, typed: str) -> bool:
         """Takes 50 ms, on purpose: call it in a thread."""
-        _, cost, salt, digest = self._stored().split("$")
+        try:
+            _, cost, salt, digest = self._stored().split("$")
+        except (OSError, ValueError):
+            return False  # the file is spoilt: `hub dashboard password` makes another
         tried = scrypt(typed.encode(errors="replace"), salt=b64decode(salt), n=int(cost), r=8, p=1, dklen=32, maxmem=2**26)
         return hmac.compare_digest(tried, b64decode(digest))
 

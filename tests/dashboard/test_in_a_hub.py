@@ -1,7 +1,8 @@
-"""Many open pages at once."""
+"""The page in a hub, without a browser: many open pages at once, and a port that is taken."""
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.brokers import Mosquitto, Witness, free_port, wait_for_port
-from tests.hubs import log_until, running, states, status_until, write_values
+from tests.hubs import log_of, log_until, running, states, status_until, write_values
 from tests.pages import opened
 
 
@@ -44,3 +45,17 @@ async def test_fifty_open_pages_cost_no_bar_and_no_forecast(tmp_path: Path) -> N
         assert times == [times[0] + timedelta(minutes=number) for number in range(len(times))]
         assert [payload for topic, payload, _ in witness.heard if topic.endswith("/5m")]
         assert states(await asyncio.to_thread(status_until, tmp_path, lambda shown: shown["running"]))["dashboard"] == "running"
+
+
+def test_a_taken_port_is_said_and_taken_when_it_is_free(tmp_path: Path) -> None:
+    """In the plugin's state, in words, with the key; and the page comes by itself when the other program has gone."""
+    port = free_port()
+    write_values(tmp_path, plugins={"collector": {"source": "simulated", "backfill": "30m"}, "dashboard": {"port": port}})
+    with socket.create_server(("127.0.0.1", port)) as other, running(tmp_path):
+        shown = status_until(tmp_path, lambda shown: states(shown).get("dashboard") == "retrying")
+        [state] = [plugin for plugin in shown["plugins"] if plugin["name"] == "dashboard"]
+        assert state["error"] == f"127.0.0.1:{port} is taken by another program; set plugins.dashboard.port (or host) to another"
+        other.close()
+        log_until(tmp_path, "the page is served")
+        wait_for_port(port)
+    assert "Traceback" not in log_of(tmp_path)
