@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import stat
 import subprocess
 import tarfile
@@ -97,6 +98,18 @@ def test_a_store_that_is_there_is_never_touched(tmp_path: Path, data: Path) -> N
     (tmp_path / "config.yaml").write_text("# mine\n")
     restore(file, tmp_path / "new", tmp_path / "config.yaml")
     assert (tmp_path / "config.yaml").read_text() == "# mine\n"
+
+
+def test_what_a_power_cut_has_left_is_cleared_up(tmp_path: Path, data: Path) -> None:
+    """But not what another backup is at work in."""
+    old, young, half = tmp_path / ".backup-old", tmp_path / ".backup-young", tmp_path / "away" / ".restore-x"
+    for folder in (old, young, half):
+        folder.mkdir(parents=True)
+        (folder / "tickerml.db").touch()
+    os.utime(young, (NOW.timestamp(), NOW.timestamp()))
+    os.utime(old, (0, 0))
+    restore(made(tmp_path, data), tmp_path / "away", tmp_path / "away.yaml")
+    assert (old.exists(), young.exists(), half.exists()) == (False, True, False)
 
 
 def rewritten(file: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]], *, kind: bytes = tarfile.REGTYPE) -> None:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import file_digest, sha256
+from math import inf
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,6 +80,7 @@ def back_up(data_dir: Path, config: Path | None, secrets: Iterable[str], file: P
     part = file.with_name(f"{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        _clear_up(file.parent, ".backup-*", before=now.timestamp() - 86_400)
         needed = 2 * (data_dir / STORE_FILE).stat().st_size + SPARE
         if (free := shutil.disk_usage(file.parent).free) < needed:
             raise HubError(f"{file.parent}: {free // MIB} MiB are free, and a backup may need {needed // MIB}; give it another place")
@@ -101,6 +103,7 @@ def restore(file: Path, data_dir: Path, config: Path) -> Manifest:
         raise HubError(f"{data_dir}: holds a store already; move it away, or set another data_dir")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
+        _clear_up(data_dir, ".restore-*")
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=".restore-") as name:
             manifest = _unpacked(file, Path(name))
             _checked_store(Path(name) / STORE_FILE)
@@ -137,6 +140,14 @@ def without(text: str, secrets: Iterable[str]) -> tuple[str, int]:
     for secret in kept:  # in a comment, or a key
         text = text.replace(secret, BLOT)
     return text, len(found)
+
+
+def _clear_up(folder: Path, pattern: str, before: float = inf) -> None:
+    """Remove what a power cut has left; another backup may be at work in what is young."""
+    for left in folder.glob(pattern):
+        with suppress(OSError):
+            if left.stat().st_mtime < before:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _gathered(data_dir: Path, config: Path | None, secrets: Iterable[str], room: Path) -> tuple[dict[str, Path], int]:
