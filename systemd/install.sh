@@ -30,8 +30,8 @@ install_hub() {
     install -m 0644 "$here/systemd/tickerml.service" "$unit"
     if live; then
         chown -R tickerml:tickerml /var/lib/tickerml
-        chown root:tickerml "$config" "$config/config.yaml"
-        chmod 0750 "$config" && chmod 0640 "$config/config.yaml"
+        chown root:tickerml "$config" && chmod 0750 "$config"
+        chown tickerml:tickerml "$config/config.yaml" && chmod 0600 "$config/config.yaml" # a password may stand in it
         if [ -e /lib/systemd/system/influxdb.service ]; then
             install -D -m 0644 "$here/systemd/influxdb-loopback.conf" /etc/systemd/system/influxdb.service.d/loopback.conf
             say "InfluxDB will listen on 127.0.0.1 alone, from its next start (systemctl restart influxdb)"

@@ -21,7 +21,8 @@ from typing import Any
 import psutil
 import pytest
 
-from hub.messages import PluginState
+from hub.flow import Source
+from hub.messages import Article, Bar, PluginState
 from hub.runtime.systemd import DEAF_FOR_S, STALE_FOR, Systemd, lifeless
 from hub.testing import START, FakeClock
 from tests.brokers import free_port, wait_for_port
@@ -69,15 +70,16 @@ class Listener:
 
 def test_ready_alive_and_stopping_are_told(tmp_path: Path) -> None:
     """READY once the hub runs, then a sign of life every third of what is waited for, and no child inherits the line."""
-    write_config(tmp_path)
+    write_config(tmp_path, f"  dashboard: {{port: {free_port()}}}\n")
     with Listener(tmp_path).listening() as systemd:
         environment = {"NOTIFY_SOCKET": str(systemd.file), "WATCHDOG_USEC": "1500000"}
         with running(tmp_path, env=environment) as process:
             systemd.until("WATCHDOG", 3)
             assert systemd.said("READY") == ["1"]
-            assert "1 plugins" in systemd.said("STATUS")[-1]
-            for child in psutil.Process(process.pid).children(recursive=True):
-                assert "NOTIFY_SOCKET" not in child.environ()
+            assert "2 plugins" in systemd.said("STATUS")[-1]
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert len(children) == 2, "the broker, and a plugin that was started before the hub was ready"
+            assert not any("NOTIFY_SOCKET" in child.environ() for child in children)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
             systemd.until("STOPPING")
@@ -120,13 +122,16 @@ def register_sources(hub):
 """
 
 
-def app(*, connected: bool = True, silent_s: float = 1.0, **state: Any) -> Any:
+def app(*, connected: bool = True, silent_s: float = 1.0, produces: Any = Bar, **state: Any) -> Any:
     """As much of a hub as is looked at."""
     clock = FakeClock()
     told = {"name": "collector", "state": "running", "since": START, **state}
     watch = SimpleNamespace(name="collector", state=PluginState.model_validate(told))
     clock.jump(STALE_FOR + timedelta(seconds=1))
-    return SimpleNamespace(bus=SimpleNamespace(connected=connected, silent_s=silent_s), clock=clock, watches={"collector": watch})
+    source = Source("collector", print, produces=(produces,))  # type: ignore[arg-type]
+    member = SimpleNamespace(declared=SimpleNamespace(flows=[source]))
+    bus = SimpleNamespace(connected=connected, silent_s=silent_s)
+    return SimpleNamespace(bus=bus, clock=clock, members={"collector": member}, watches={"collector": watch})
 
 
 @pytest.mark.parametrize(
@@ -134,9 +139,9 @@ def app(*, connected: bool = True, silent_s: float = 1.0, **state: Any) -> Any:
     [
         ({}, None),
         ({"state": "retrying", "error": "the exchange is away"}, None),
-        ({"state": "stale"}, "collector has brought nothing since 00:00 UTC"),
+        ({"state": "stale"}, "collector has brought no bar since 00:00 UTC"),
         ({"state": "stale", "since": START + timedelta(minutes=5)}, None),
-        ({"state": "stale", "lag": 8640}, None),
+        ({"state": "stale", "produces": Article}, None),
         ({"silent_s": DEAF_FOR_S + 1}, "the broker brings nothing back for 121 s"),
         ({"silent_s": DEAF_FOR_S + 1, "connected": False}, None),
     ],

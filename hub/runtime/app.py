@@ -177,7 +177,7 @@ async def run_hub(
     clock = clock or clock_for(configuration.settings.clock)
     log = structlog.get_logger()
     keep_secret(configuration.secrets)
-    signals = Signals()
+    signals, systemd = Signals(), Systemd()  # before any plugin has a process, which would inherit its line
     members = await signals.unless_stopped(line_up(configuration, clock, only))
     if members is None:
         log.info("stopped while the plugins were loaded")
@@ -196,7 +196,7 @@ async def run_hub(
                 configuration.raise_problems()
                 bus = Bus(configuration.settings.mqtt, clock, log.bind(part="bus"), part=None if only is None else "-".join(sorted(only)))
                 app = App(configuration, recorder, bus, clock, part=only is not None)
-                await _run(app, members, signals, seconds, beside)
+                await _run(app, members, signals, systemd, seconds, beside)
             finally:
                 await recorder.close()
     finally:
@@ -205,9 +205,14 @@ async def run_hub(
 
 
 async def _run(
-    app: App, members: Iterable[Member], signals: Signals, seconds: float | None, beside: Callable[[App], Awaitable[None]] | None
+    app: App,
+    members: Iterable[Member],
+    signals: Signals,
+    systemd: Systemd,
+    seconds: float | None,
+    beside: Callable[[App], Awaitable[None]] | None,
 ) -> None:
-    broker, systemd = EmbeddedBroker(app.configuration.settings.mqtt, app.log), Systemd()
+    broker = EmbeddedBroker(app.configuration.settings.mqtt, app.log)
     tasks: list[asyncio.Task[None]] = []
     commands: asyncio.Server | None = None
     try:

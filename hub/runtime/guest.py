@@ -220,18 +220,18 @@ class Guest:
 
     async def _serve(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         running = asyncio.ensure_future(self._flow(line, Service).run(self._desk))
+        asking = asyncio.ensure_future(self._desk.asked.get())
         try:
             while not running.done():
-                asking = asyncio.ensure_future(self._desk.asked.get())
                 await asyncio.wait([running, asking], return_when=asyncio.FIRST_COMPLETED)
                 if asking.done():
                     yield {"yield": asking.result()}
-                else:
-                    asking.cancel()
+                    asking = asyncio.ensure_future(self._desk.asked.get())
             await running
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            for task in (running, asking):  # a question of the next run must not be taken by this one
+                task.cancel()
+            await asyncio.gather(running, asking, return_exceptions=True)
 
     async def _told(self, line: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         self._desk.tell(line["question"], **line["told"])

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hub.clock import SystemClock
+from hub.flow import Source
+from hub.messages import Bar
 
 if TYPE_CHECKING:
     from hub.runtime.app import App
 
 STALE_FOR = timedelta(minutes=15)
-"""So long a source may bring nothing although it says that all is well, before the hub is started anew."""
+"""So long a source of bars may bring none without knowing why, before the hub is started anew."""
 DEAF_FOR_S = 120.0
 """So long a connected broker may bring back nothing of what we say."""
 
@@ -51,7 +53,9 @@ def lifeless(app: "App") -> str | None:
     if app.bus.connected and app.bus.silent_s > DEAF_FOR_S:
         return f"the broker brings nothing back for {app.bus.silent_s:.0f} s"
     now = app.clock.now()
-    for watch in list(app.watches.values()):
-        if watch.state.state == "stale" and watch.state.lag is None and now - watch.state.since > STALE_FOR:
-            return f"{watch.name} has brought nothing since {watch.state.since:%H:%M} UTC"
+    for name, member in list(app.members.items()):
+        if any(isinstance(flow, Source) and Bar in flow.produces for flow in member.declared.flows):
+            state = app.watches[name].state
+            if state.state == "stale" and now - state.since > STALE_FOR:
+                return f"{name} has brought no bar since {state.since:%H:%M} UTC"
     return None
