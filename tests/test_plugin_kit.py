@@ -97,6 +97,17 @@ STUBBORN = """
 WITH_SOURCE = GOOD.replace(
     "import Alert, Bar, Hub, PluginSettings, Transform, hookimpl", "import Alert, Bar, Hub, PluginSettings, Source, Transform, hookimpl"
 )
+WITH_SERVICE = GOOD.replace(
+    "import Alert, Bar, Hub, PluginSettings, Transform, hookimpl", "import Alert, Bar, Hub, PluginSettings, Service, Transform, hookimpl"
+)
+SERVICE = """
+
+@hookimpl
+def register_services(hub: Hub) -> list[Service]:
+    async def run(desk: object) -> None:
+{body}
+    return [Service('page', run)]
+"""
 FAULTS: dict[str, tuple[str, str, str]] = {
     "a client of its own": (
         GOOD.replace("from math import log", "import sqlite3\nfrom math import log"),
@@ -150,6 +161,11 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "exit code 3",
     ),
     "cannot be stopped": (WITH_SOURCE + SOURCE.format(body=STUBBORN), "stops within 5 s", "goes on when it is cancelled"),
+    "a service that cannot be stopped": (
+        WITH_SERVICE + SERVICE.format(body=STUBBORN.partition("            if not")[0]),
+        "service page stops within 5 s",
+        "goes on when it is cancelled",
+    ),
     "an error of a library gets out": (
         WITH_SOURCE + SOURCE.format(body="        await hub.http.get('http://nowhere.test')\n        yield hub.store.bars('x', 0, 1)[0]"),
         "errors are translated",

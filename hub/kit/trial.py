@@ -14,6 +14,7 @@ from typing import Any
 from hub.errors import HubError
 from hub.hookspecs import NAMESPACE
 from hub.kit.finding import Finding
+from hub.testing import FakeDesk
 
 HOOKS_S = 5.0
 STOP_S = 5.0
@@ -58,7 +59,7 @@ def _loaded(file: Path) -> tuple[Any, ModuleType]:
 def _declared(manager: Any, _module: ModuleType) -> Any:
     from pydantic import ValidationError
 
-    from hub.flow import Source
+    from hub.flow import Service, Source
     from hub.runtime.plugins import declare, settings_model
     from hub.testing import FakeHub
 
@@ -76,15 +77,15 @@ def _declared(manager: Any, _module: ModuleType) -> Any:
     hooks = [impl for caller in manager.get_hookcallers(_module) or () for impl in caller.get_hookimpls()]
     something = bool(declared.flows or declared.answers or declared.checks or any("commands" in impl.function.__name__ for impl in hooks))
     yield Finding("it does something", something, "" if something else f"no flow, verb, check or command in {NAMESPACE}'s sense")
-    for source in (flow for flow in declared.flows if isinstance(flow, Source)):
-        text = asyncio.new_event_loop().run_until_complete(_stopped(source))  # asyncio.run would wait for what does not stop
-        yield Finding(f"source {source.name} stops within {STOP_S:g} s", text is None, text or "")
+    for flow in declared.flows:
+        if isinstance(flow, Source | Service):
+            text = asyncio.new_event_loop().run_until_complete(_stopped(flow))  # asyncio.run would wait for what does not stop
+            yield Finding(f"{type(flow).__name__.lower()} {flow.name} stops within {STOP_S:g} s", text is None, text or "")
 
 
-async def _stopped(source: Any) -> str | None:
+async def _stopped(flow: Any) -> str | None:
     """Start it, and stop it; what was wrong with its end."""
-    stream = source.stream()
-    waiting = asyncio.ensure_future(anext(stream))
+    waiting = asyncio.ensure_future(anext(flow.stream()) if hasattr(flow, "stream") else flow.run(FakeDesk()))
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(waiting), TRIED_S)
     error = waiting.exception() if waiting.done() and not waiting.cancelled() else None
