@@ -20,25 +20,24 @@ def backup(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
 
     configuration = configuration_of(context)
     asyncio.run(_learn_secrets(configuration))
-    made = back_up(configuration.data_dir, _config(configuration), configuration.secrets, file, SystemClock().now())
+    made = back_up(configuration.data_dir, configuration.config_file, configuration.secrets, file, SystemClock().now())
     print(f"{file}: {len(made.parts)} files, {file.stat().st_size:,} bytes")
 
 
 def restore(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     """Take an archive of `hub backup` out into an empty data_dir, once all of it is found whole."""
     from hub.runtime import control
-    from hub.runtime.backup import restore as take_out
+    from hub.runtime.restore import configuration_in
+    from hub.runtime.restore import restore as take_out
 
     configuration = configuration_of(context)
+    if not (config := configuration.config_file).exists():
+        configuration = configuration_in(file, config) or configuration
     with control.only_hub(configuration.data_dir):
-        made = take_out(file, configuration.data_dir, _config(configuration))
+        made = take_out(file, configuration.data_dir, config)
     print(f"{configuration.data_dir}: as it was at {made.made_at}, {len(made.parts)} files")
     if made.secrets_left_out:
         print(f"{made.secrets_left_out} secrets were left out of it (null in the configuration): set them again; then `hub doctor`")
-
-
-def _config(configuration: "Configuration") -> Path:
-    return configuration.file or configuration.folder / "config.yaml"
 
 
 async def _learn_secrets(configuration: "Configuration") -> None:

@@ -40,6 +40,11 @@ class Configuration:
     """Every secret of the sections that have been checked."""
 
     @property
+    def config_file(self) -> Path:
+        """Where it stands, or would."""
+        return self.file or self.folder / "config.yaml"
+
+    @property
     def data_dir(self) -> Path:
         return self.folder / self.settings.data_dir
 

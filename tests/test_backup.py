@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from hub.clock import SystemClock
 from hub.configuration import load_configuration
 from hub.errors import HubError
-from hub.runtime.backup import MANIFEST, back_up, restore, without
+from hub.runtime.archive import MANIFEST
+from hub.runtime.backup import back_up, without
 from hub.runtime.nightly import archives, back_up_tonight, due, folder_of, told
+from hub.runtime.restore import restore
 from hub.runtime.store import SqliteStore
 from hub.testing import bars
 from tests.days import a_day
@@ -214,6 +216,27 @@ def test_every_night_one_and_the_last_few_are_kept(tmp_path: Path, data: Path) -
     assert told(configuration, NOW + timedelta(days=4))[0]
     late, words = told(configuration, NOW + timedelta(days=9))
     assert (late, "6 days old" in words) == (False, True)
+
+
+def test_a_station_that_kept_its_data_elsewhere_does_so_again(tmp_path: Path, data: Path) -> None:
+    """Where no configuration is, that of the archive says where the rest belongs."""
+    home, away = tmp_path / "home", tmp_path / "away"
+    for folder in (home, away):
+        folder.mkdir()
+    (home / "config.yaml").write_text(f"data_dir: {data}\n", encoding="utf-8")
+    assert hub(home, "backup", str(tmp_path / "b.tgz")).returncode == 0
+    data.rename(tmp_path / "old")
+    done = hub(away, "restore", str(tmp_path / "b.tgz"))
+    assert done.returncode == 0, done.stderr
+    assert facts(data) == facts(tmp_path / "old")
+    assert (away / "config.yaml").read_text() == f"data_dir: {data}\n"
+    assert [file.name for file in away.iterdir()] == ["config.yaml"]
+    (tmp_path / "none.tgz").write_bytes(b"nothing")
+    (tmp_path / "new").mkdir()
+    for name in ("none.tgz", "missing.tgz"):
+        answer = hub(tmp_path / "new", "restore", str(tmp_path / name))
+        assert (answer.returncode, "Traceback" in answer.stderr) == (1, False)
+    assert not list((tmp_path / "new").iterdir())
 
 
 @pytest.mark.timeout(120)

@@ -49,8 +49,7 @@ def back_up_tonight(configuration: Configuration, now: datetime) -> str:
     """Make one, remove what is more than is kept, and say what was done. HubError where it cannot be."""
     folder, keep = folder_of(configuration), configuration.settings.backup.keep
     file = folder / f"{now.astimezone(UTC):{NAME}}"
-    config = configuration.file or configuration.folder / "config.yaml"
-    made = back_up(configuration.data_dir, config, configuration.secrets, file, now)
+    made = back_up(configuration.data_dir, configuration.config_file, configuration.secrets, file, now)
     for _, old in archives(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return f"{file}: {len(made.parts)} files, {file.stat().st_size:,} bytes"
