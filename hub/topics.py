@@ -76,6 +76,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(HubInfo, "hub/info", retained=True),
     Topic(HubHealth, "hub/health", retained=True),
 )
+OFFERED = (ModelManifest, ModelChunk)
+"""What trainers alone say: with a hub's password nobody can offer a model."""
 _BY_KIND = {topic.kind: topic for topic in TOPICS}
 
 

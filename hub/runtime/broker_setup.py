@@ -11,15 +11,13 @@ from pathlib import Path
 
 from hub.errors import HubError
 from hub.runtime.certificates import authority, certify
-from hub.topics import HEARTBEAT, HUB_STATE, TOPICS
+from hub.topics import HEARTBEAT, HUB_STATE, OFFERED, TOPICS
 from hub.whole_file import write_whole
 
 CHECKOUT = Path(__file__).parents[2] / "mosquitto"
 INSTALLED = Path(__file__).parents[2] / "tickerml_mosquitto"
 """Where a wheel puts them, beside the packages."""
 ROLES = ("hub", "trainer", "homeassistant", "reader")
-OFFERS = ("model/manifest", "model/chunk/{sha256}/{index}")
-"""Said by trainers alone: with a hub's password nobody can offer a model."""
 FOLDER = Path("/etc/mosquitto/tickerml")
 """Where the broker finds what is made here."""
 ROUNDS = 1_000
@@ -91,7 +89,7 @@ def configuration(wanted: Wanted) -> str:
 
 def acl(wanted: Wanted) -> str:
     """Who may do what, from the topics that the hub knows."""
-    says = [topic.template for topic in TOPICS if topic.template not in OFFERS]
+    says = [topic.template for topic in TOPICS if topic.kind not in OFFERED]
     filters = sorted({f"{wanted.root}/{_filter(template)}" for template in (*says, HUB_STATE, HEARTBEAT, "hub/response/#")})
     lines = "\n".join(f"topic write {each}" for each in filters)
     return _filled("acl", root=wanted.root, discovery=wanted.discovery, hub_says=lines)

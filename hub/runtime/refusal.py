@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from hub.settings import MqttSettings
+from hub.topics import OFFERED, kind_of
 
 _EXPIRED, _NOT_YET_VALID, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 62, 64
 _UNTRUSTED = {2, 18, 19, 20, 21}
@@ -68,7 +69,7 @@ def login_refused(settings: MqttSettings, address: str, code: int, words: str) -
 
 def topic_refused(settings: MqttSettings, address: str, action: str, topic: str, words: str) -> str:
     """Why we may not `action` (publish on, subscribe to) `topic`."""
-    role = "trainer" if topic.startswith((f"{settings.root}/model/manifest", f"{settings.root}/model/chunk/")) else "hub"
+    role = "trainer" if kind_of(topic.removeprefix(f"{settings.root}/")) in OFFERED else "hub"
     fix = "allow it in the broker's ACL"
     if settings.username != role:
         fix += f"; that of `hub broker setup` gives that to the role {role}"
