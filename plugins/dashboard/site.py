@@ -1,7 +1,7 @@
 """Every address of the page, and what is shown there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,11 +13,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hub.clock import SystemClock
 from hub.errors import HubError
 from hub.flow import Desk, Hub
 from plugins.dashboard import assets
 from plugins.dashboard.live import Pages
+from plugins.dashboard.once import Once
 from plugins.dashboard.rendering import environment
 from plugins.dashboard.views import accuracy, completeness, models, news
 from plugins.dashboard.views.overview import filled, overview
@@ -52,8 +52,7 @@ class Site:
         self._secure = secure
         self._templates = environment()
         self._weeks = Weeks(hub.data_dir)
-        self._kept: dict[str, tuple[float, asyncio.Future[Any]]] = {}
-        self._machine = SystemClock()
+        self._once = Once()
         self.app = Starlette(
             routes=[
                 Route("/", self._overview),
@@ -172,7 +171,7 @@ class Site:
             await self._desk.ask(verb, **values)
         except HubError as error:
             return self._page(request, "trouble.html", 409, trouble=str(error))
-        self._kept.clear()
+        self._once.forget()
         return RedirectResponse(back, 303)
 
     async def _checked(self, request: Request) -> dict[str, str]:
@@ -199,21 +198,11 @@ class Site:
                 self._hub.log.warning("the hub does not answer the page", verb=verb, reason=str(error))
                 return None
 
-        return await self._once(f"{verb} {values}", ask, kept_s)
+        return await self._once.get(f"{verb} {values}", ask, kept_s)
 
     async def _looked(self, key: str, look: Callable[[], Any], kept_s: float = KEPT_S) -> Any:
         """What `look` finds in the store, in a thread."""
-        return await self._once(key, lambda: asyncio.to_thread(look), kept_s)
-
-    async def _once(self, key: str, make: Callable[[], Awaitable[Any]], kept_s: float) -> Any:
-        """What is made, once for all who ask within some seconds."""
-        now = self._machine.monotonic()
-        self._kept = {each: kept for each, kept in self._kept.items() if now < kept[0] or not kept[1].done()}
-        _, making = self._kept.get(key, (0.0, None))
-        if making is None or (making.done() and (making.cancelled() or making.exception() is not None)):
-            making = asyncio.ensure_future(make())
-            self._kept[key] = now + kept_s, making
-        return await asyncio.shield(making)
+        return await self._once.get(key, lambda: asyncio.to_thread(look), kept_s)
 
     def _page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         path = request.url.path

@@ -7,7 +7,7 @@ from typing import Any
 
 from hub.flow import Store
 from hub.headline.plain_text import plain_text
-from hub.ledger import entries, series_of
+from hub.ledger import Entry, entries, line_of, series_of
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Alert, Bar, Forecast, Score, Sentiment
 from hub.score_words import verdict_of
@@ -96,13 +96,16 @@ def _past(store: Store, symbol: str, horizon: int, since: datetime, now: datetim
         "horizon": horizon,
         "at": [to_ms(entry.forecast.target_time) for entry in found],
         "price": [entry.forecast.price for entry in found],
-        "inside": [
-            None
-            if entry.outcome is None
-            else bool(entry.forecast.low <= entry.forecast.last_close * 2.718281828459045**entry.outcome <= entry.forecast.high)
-            for entry in found
-        ],
+        "inside": [_came_inside(entry) for entry in found],
     }
+
+
+def _came_inside(entry: Entry) -> bool | None:
+    """Whether the outcome lies in the 80 % interval; None where there is no outcome."""
+    if entry.outcome is None:
+        return None
+    line = line_of(entry.forecast, entry.outcome)
+    return line.low <= line.outcome <= line.high
 
 
 def _mood(store: Store, asset: str, now: datetime) -> dict[str, Any] | None:

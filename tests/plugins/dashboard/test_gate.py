@@ -6,6 +6,8 @@ import re
 import stat
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -15,12 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.errors import HubError, TransientError
-from hub.testing import FakeClock, MemoryStore
+from hub.errors import HubError, PermanentError, TransientError
+from hub.testing import FakeClock, FakeDesk, FakeHub, MemoryStore
+from plugins import dashboard
+from plugins.dashboard.examination import look
+from plugins.dashboard.live import Pages
 from plugins.dashboard.password import Password
 from plugins.dashboard.server import serve
 from plugins.dashboard.settings import DashboardSettings
 from plugins.dashboard.visitors import LASTS, Visitors
+from tests.brokers import Authority, free_port
 from tests.days import a_day
 from tests.pages import hung_up, opened
 from tests.plugins.dashboard.serving import Served, served
@@ -128,6 +134,36 @@ async def test_the_cookie_is_kept_from_scripts_and_foreign_pages(page: Served) -
     assert "secure" not in cookie, "there is no https here"
     assert (await page.http.post("/sign-out", data={"token": await page.token()})).status_code == 303
     assert (await page.http.post("/models/promote", data={"token": "x"})).status_code == 403
+
+
+async def test_by_https_the_cookie_stays_there_and_the_doctor_looks_there(tmp_path: Path, store: MemoryStore) -> None:
+    """With a certificate of the house's own, whatever its names are."""
+    now = datetime.now(UTC)
+    cert, key = Authority(tmp_path).certificate("page", now - timedelta(days=1), now + timedelta(days=9), host="station.lan")
+    told = {"certificate_file": str(cert), "key_file": str(key)}
+    async with served(tmp_path, store, **told) as made:
+        section = made.hub.settings_for(DashboardSettings)
+        assert section.address == f"https://127.0.0.1:{made.port}"
+        assert (await look(made.hub, section)).startswith(f"{section.address} answers; its first password stands in ")
+        async with httpx.AsyncClient(base_url=section.address, verify=False, trust_env=False) as http:
+            assert (await http.get("/")).status_code == 200
+            assert "; secure" in (await http.post("/sign-in", data={"password": made.password})).headers["set-cookie"].lower()
+        with pytest.raises(httpx.HTTPError):
+            await made.http.get("/")
+    with pytest.raises(TransientError, match="does not answer"):
+        await look(made.hub, section)
+    with pytest.raises(ValueError, match="belong together"):
+        DashboardSettings(certificate_file=cert)
+    key.write_text("nonsense")
+    with pytest.raises(PermanentError, match=r"page.pem with .*page.key cannot be used"):
+        await serve(FakeHub(data_dir=tmp_path), DashboardSettings(port=free_port(), **told), FakeDesk(), Pages())
+
+
+def test_what_is_not_installed_is_said_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub alone does without it: the plugin is red, and the others go on."""
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: None if name == "starlette" else find_spec(name))
+    with pytest.raises(PermanentError, match=r"needs starlette: pip install 'tickerml\[dashboard\]'"):
+        dashboard.register_services(FakeHub())
 
 
 async def test_sign_in_leads_nowhere_else(page: Served) -> None:
