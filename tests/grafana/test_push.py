@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -216,22 +215,3 @@ def test_the_doctor_looks_at_grafana_where_there_is_a_token(tmp_path: Path, graf
     assert (there["ok"], "boards are there" in there["text"]) == (True, True)
     [refused] = found("glsa_old")
     assert "does not know this token" in refused["text"]
-
-
-def test_the_files_are_in_the_wheel(tmp_path: Path) -> None:
-    """Who installs a wheel has no checkout; and the generator, which needs more, stays out."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True, timeout=120)
-    [wheel] = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        assert not any(name.startswith("grafana/") for name in archive.namelist())
-        archive.extractall(tmp_path / "site")
-    say = "from hub.runtime.grafana_push import files; print(*sorted(str(f.relative_to(files())) for f in files().rglob('*.*')), sep='\\n')"
-    site = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
-    shown = subprocess.run([sys.executable, "-c", say], cwd=tmp_path, env=site, capture_output=True, text=True, timeout=60, check=True)
-    files = [
-        str(file.relative_to(CHECKOUT / "grafana"))
-        for folder in ("dashboards", "provisioning")
-        for file in (CHECKOUT / "grafana" / folder).rglob("*.*")
-    ]
-    assert shown.stdout.splitlines() == sorted(files), shown.stderr
