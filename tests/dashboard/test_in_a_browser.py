@@ -127,6 +127,16 @@ def test_headlines_are_text_whatever_they_say(browser: Browser, station: str) ->
     assert seen.troubles == []
 
 
+def test_every_view_can_be_read_without_a_script(browser: Browser, station: str) -> None:
+    seen = watched(browser, station, java_script_enabled=False)
+    for view, words in zip(VIEWS, ("BTC/USDT", "no better than", "minutes are missing", "7 * 7", "newer 4", "collector"), strict=True):
+        main = seen.open(view).locator("main").inner_text()
+        assert words in main, view
+    assert " UTC" in seen.open("/data").locator("tbody time").first.inner_text()
+    assert "ok" in seen.open("/system/doctor").locator(".findings").inner_text()
+    assert seen.troubles == []
+
+
 def test_bars_arrive_by_themselves(browser: Browser, station: str) -> None:
     """The price, the chart and the time change on a page that nobody touches, and what was opened by hand stays."""
     seen = watched(browser, station)

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.brokers import Mosquitto, Witness, free_port, wait_for_port
-from tests.hubs import log_of, log_until, running, states, status_until, write_values
+from tests.hubs import hub, log_of, log_until, running, states, status_until, write_values
 from tests.pages import opened
 
 
@@ -59,3 +60,25 @@ def test_a_taken_port_is_said_and_taken_when_it_is_free(tmp_path: Path) -> None:
         log_until(tmp_path, "the page is served")
         wait_for_port(port)
     assert "Traceback" not in log_of(tmp_path)
+
+
+def test_another_password_is_made_by_the_command(tmp_path: Path) -> None:
+    """The first one is no longer needed, and the page takes the new one at once; one of the configuration is changed there."""
+    port = free_port()
+    plugins: dict[str, Any] = {"collector": {"source": "simulated", "backfill": "30m"}, "dashboard": {"port": port}}
+    write_values(tmp_path, plugins=plugins)
+    kept = tmp_path / "data" / "dashboard"
+    with running(tmp_path):
+        wait_for_port(port, 30)
+        first = (kept / "first-password").read_text(encoding="ascii").strip()
+        made = hub(tmp_path, "dashboard", "password")
+        assert made.returncode == 0, made.stderr
+        assert not (kept / "first-password").exists()
+        for password, status in ((first, 403), (made.stdout.strip(), 303)):
+            answer = httpx.post(f"http://127.0.0.1:{port}/sign-in", data={"password": password}, trust_env=False, timeout=20)
+            assert answer.status_code == status
+    assert made.stdout.strip() not in log_of(tmp_path) + made.stderr
+    write_values(tmp_path, plugins=plugins | {"dashboard": {"password": "twelve letters"}})
+    (tmp_path / "config.yaml").chmod(0o600)
+    refused = hub(tmp_path, "dashboard", "password")
+    assert (refused.returncode, "plugins.dashboard.password; change it there" in refused.stderr) == (1, True)
