@@ -16,7 +16,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from hub.runtime.offers import Offer
 from hub.runtime.patience import asked_wait
 from hub.runtime.plugins import Declared, declare, load, settings_model
 from hub.runtime.process import LINE_LIMIT, OUT_OF_MEMORY
+from hub.runtime.questions import Questions
 from hub.runtime.store import SqliteStore
 from hub.runtime.streams import batch_of, iterate
 from hub.runtime.words import describe, reason_of
@@ -47,34 +47,6 @@ MEMORY_LIMIT = 1024 * 1024 * 1024
 MOST_LINES_A_SECOND = 20
 NICE = 5
 """The hub goes first where a guest wants the whole processor."""
-
-
-class Questions:
-    """The hub's desk as a guest has it: what is asked crosses to the hub, one question after the other."""
-
-    def __init__(self) -> None:
-        self.asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._numbers = count(1)
-
-    async def ask(self, verb: str, **values: object) -> Any:
-        """The answer's data. HubError with the words of a refusal."""
-        number, waiting = next(self._numbers), asyncio.get_running_loop().create_future()
-        self._waiting[number] = waiting
-        self.asked.put_nowait({"question": number, "verb": verb, "values": values})
-        try:
-            return await waiting
-        finally:
-            del self._waiting[number]
-
-    def tell(self, question: int, data: Any = None, error: str | None = None) -> None:
-        """What the hub answers."""
-        if (waiting := self._waiting.get(question)) is None or waiting.done():
-            return
-        if error is None:
-            waiting.set_result(data)
-        else:
-            waiting.set_exception(HubError(error))
 
 
 class Guest:
