@@ -1,5 +1,6 @@
 """`hub backup` beside a running hub, `hub restore` into an empty folder, and every archive that is not what it should be."""
 
+import asyncio
 import gzip
 import io
 import json
@@ -10,6 +11,7 @@ import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,10 +24,10 @@ from hub.configuration import load_configuration
 from hub.errors import HubError
 from hub.runtime.archive import MANIFEST
 from hub.runtime.backup import back_up, without
-from hub.runtime.nightly import archives, back_up_tonight, due, folder_of, told
+from hub.runtime.nightly import archives, back_up_nightly, back_up_tonight, due, folder_of, told
 from hub.runtime.restore import restore
 from hub.runtime.store import SqliteStore
-from hub.testing import bars
+from hub.testing import FakeClock, FakeHub, bars
 from tests.days import a_day
 from tests.disks import can_mount, mounted
 from tests.hubs import ENVIRONMENT, HUB, hub, running, status_until, write_values
@@ -216,6 +218,33 @@ def test_every_night_one_and_the_last_few_are_kept(tmp_path: Path, data: Path) -
     assert told(configuration, NOW + timedelta(days=4))[0]
     late, words = told(configuration, NOW + timedelta(days=9))
     assert (late, "6 days old" in words) == (False, True)
+
+
+async def test_a_night_that_fails_is_told_tried_again_and_hurts_nobody(tmp_path: Path, data: Path) -> None:
+    """The hub would end with this task."""
+    (tmp_path / "config.yaml").write_text(f"data_dir: {data}\n", encoding="utf-8")
+    configuration = load_configuration(tmp_path / "config.yaml", {})
+    told = FakeHub(clock=FakeClock(NOW))
+    app: Any = SimpleNamespace(clock=told.clock, log=told.log, configuration=configuration)
+    running = asyncio.create_task(back_up_nightly(app))
+
+    async def until(words: str) -> None:
+        while words not in [entry["event"] for entry in told.logged.entries]:
+            await told.clock.advance(600.0)
+            await asyncio.sleep(0.01)
+
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")
+    await until("no backup tonight")
+    (data / "backups").rmdir()
+    (data / "backups").touch()
+    told.logged.entries.clear()
+    await until("no backup tonight")
+    (data / "backups").unlink()
+    (tmp_path / "config.yaml").write_text(f"data_dir: {data}\n", encoding="utf-8")
+    await until("backed up")
+    assert not running.done()
+    running.cancel()
+    await told.http.aclose()
 
 
 def test_a_station_that_kept_its_data_elsewhere_does_so_again(tmp_path: Path, data: Path) -> None:

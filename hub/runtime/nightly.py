@@ -64,7 +64,7 @@ async def back_up_nightly(app: "App") -> None:
             continue
         try:
             log.info("backed up", what=await asyncio.to_thread(back_up_tonight, app.configuration, app.clock.now()))
-        except HubError as error:
+        except (HubError, OSError, ValueError) as error:  # whatever it is, bars go on
             log.error("no backup tonight", reason=str(error))
             await app.clock.sleep(3600.0)
 
