@@ -23,6 +23,7 @@ def setup(
     ] = None,
     renew: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="Make this role another password; may be repeated.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where the broker will find them (default: /etc/mosquitto/tickerml).")] = None,
+    socket: Annotated[Path | None, typer.Option(help="For this machine alone (default: /run/tickerml/mqtt.sock).")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="For this machine alone.")] = 1883,
     tls_port: Annotated[int, typer.Option(min=1, max=65535, help="For the others in the house.")] = 8883,
 ) -> None:
@@ -30,7 +31,7 @@ def setup(
     import sys
 
     from hub.clock import SystemClock
-    from hub.runtime.broker_setup import FOLDER, ROLES, Wanted, next_steps, own_names, set_up
+    from hub.runtime.broker_setup import FOLDER, ROLES, SOCKET, Wanted, next_steps, own_names, set_up
 
     if unknown := [role for role in renew or () if role not in ROLES]:
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(ROLES)}", param_hint="--renew")
@@ -38,7 +39,7 @@ def setup(
     told = configuration.sections.get("homeassistant") or {}
     every = tuple(dict.fromkeys([*(names or ()), *own_names()]))
     discovery = str(told.get("discovery_prefix", "homeassistant"))
-    wanted = Wanted(every, configuration.settings.mqtt.root, discovery, folder or FOLDER, port, tls_port)
+    wanted = Wanted(every, configuration.settings.mqtt.root, discovery, folder or FOLDER, socket or SOCKET, port, tls_port)
     for line in set_up(out, wanted, SystemClock().now(), renew or ()):
         print(line)
     print(f"\n{next_steps(out, wanted)}", file=sys.stderr)

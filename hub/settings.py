@@ -4,7 +4,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,8 @@ from hub.messages import SYMBOL_PATTERN
 from hub.secret import NoSecret, read_secret, secret_fields
 
 MOST_SYMBOLS = 2000
+LONGEST_SOCKET_PATH = 107
+"""Linux keeps it in 108 bytes."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -120,7 +122,8 @@ class PluginSettings(SettingsModel):
 class MqttSettings(SettingsModel):
     """Where the broker is, and who we are to it."""
 
-    host: Annotated[str, Field(min_length=1)] = "localhost"
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "localhost"
+    """Its name or address; what begins with `/` is the path of its unix socket, and the port then says nothing."""
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
     embedded: bool = True
     """Start a broker on host:port, unless one already listens there."""
@@ -133,6 +136,24 @@ class MqttSettings(SettingsModel):
     """First part of every topic."""
     client_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Default: `<root>-hub`. Two hubs with one id throw each other out."""
+
+    @property
+    def on_socket(self) -> bool:
+        """Whether the way there is a unix socket."""
+        return self.host.startswith("/")
+
+    @property
+    def address(self) -> str:
+        """Where the broker is, in words."""
+        return self.host if self.on_socket else f"{self.host}:{self.port}"
+
+    @model_validator(mode="after")
+    def _socket_is_plain(self) -> Self:
+        if self.on_socket and len(os.fsencode(self.host)) > LONGEST_SOCKET_PATH:
+            raise ValueError(f"host: the path of a unix socket has {LONGEST_SOCKET_PATH} bytes at most")
+        if self.on_socket and self.tls:
+            raise ValueError("tls: a unix socket never leaves this machine and has no TLS; remove tls")
+        return self
 
 
 class ClockSettings(SettingsModel):

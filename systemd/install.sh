@@ -30,6 +30,7 @@ install_hub() {
     install -m 0644 "$here/systemd/tickerml.service" "$unit"
     if live; then
         chown -R tickerml:tickerml /var/lib/tickerml
+        ! getent group mosquitto >/dev/null || usermod -aG mosquitto tickerml # who may use the broker's socket
         chown root:tickerml "$config" && chmod 0750 "$config"
         chown tickerml:tickerml "$config/config.yaml" && chmod 0600 "$config/config.yaml" # a password may stand in it
         if [ -e /lib/systemd/system/influxdb.service ]; then

@@ -7,7 +7,7 @@ import ssl
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,9 @@ class House:
 
     def __init__(self, folder: Path, **changed: Any) -> None:
         self.out = folder / "broker"
-        self.wanted = Wanted(("localhost", "127.0.0.1"), folder=self.out, port=free_port(), tls_port=free_port(), **changed)
+        self.wanted = Wanted(
+            ("localhost", "127.0.0.1"), folder=self.out, socket=self.out / "mqtt.sock", port=free_port(), tls_port=free_port(), **changed
+        )
         set_up(self.out, self.wanted, NOW)
 
     def password(self, role: str) -> str:
@@ -207,6 +209,32 @@ def test_others_in_the_house_come_by_tls_alone(house: House) -> None:
         ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
 
 
+def test_the_socket_is_for_the_brokers_group_alone(house: House) -> None:
+    mode = house.wanted.socket.stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o770
+    assert (house.out / "run.conf").read_text().splitlines()[1] == f"d {house.out} 0750 mosquitto mosquitto"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (Path.unlink, "is not there: start the broker, or correct mqtt.host"),
+        (Path.stat, "was left behind by a broker that does not run: start it"),
+    ],
+)
+def test_a_socket_without_a_broker_is_named_with_the_fix(tmp_path: Path, spoil: Callable[[Path], object], words: str) -> None:
+    file = tmp_path / "mqtt.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(file))
+    spoil(file)
+    write_values(tmp_path, mqtt={"host": str(file)}, plugins={})
+    assert f"FAIL  broker: {file} {words}" in " ".join(hub(tmp_path, "doctor").stdout.split(" " * 4))
+    write_values(tmp_path, mqtt={"host": str(file), "tls": True}, plugins={})
+    refused = hub(tmp_path, "run", "--for", "1s")
+    assert (refused.returncode, "a unix socket never leaves this machine" in refused.stderr) == (3, True), refused.stderr
+
+
 def test_a_message_that_is_too_large_is_not_taken(house: House) -> None:
     with house.client("hub") as client:
         gone = threading.Event()
@@ -219,12 +247,12 @@ def test_files_with_secrets_are_their_owners_and_are_kept(tmp_path: Path) -> Non
     """Run again, nothing changes; a role that is renewed gets another password, and the others keep theirs."""
     wanted = Wanted(("station.lan", "192.168.1.9"))
     first = set_up(tmp_path, wanted, NOW)
-    assert [line.split()[0] for line in first] == ["password"] * 4 + ["certified", "written", "written"]
+    assert [line.split()[0] for line in first] == ["password"] * 4 + ["certified", "written", "written", "written"]
     kept = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     for name in ("ca.key", "server.key", "passwords", *(f"{role}.password" for role in ROLES)):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600, name
     again = set_up(tmp_path, wanted, NOW)
-    assert [line.split()[0] for line in again] == ["written", "written"]
+    assert [line.split()[0] for line in again] == ["written", "written", "written"]
     changed = {name for name, content in kept.items() if (tmp_path / name).read_bytes() != content}
     assert changed == {"passwords"}, "salted anew"
     set_up(tmp_path, wanted, NOW, ["trainer"])
@@ -273,7 +301,7 @@ def test_the_hash_is_mosquittos_own() -> None:
 @pytest.mark.timeout(180)
 def test_hub_and_trainer_work_with_it_and_are_told_when_they_have_the_wrong_role(house: House, tmp_path: Path) -> None:
     """A model travels by TLS from the trainer's role to the hub's; with another's password each is told what is wrong."""
-    here = {"port": house.wanted.port, "embedded": False, "username": "hub", "password_file": str(house.out / "hub.password")}
+    here = {"host": str(house.wanted.socket), "embedded": False, "username": "hub", "password_file": str(house.out / "hub.password")}
     write_values(tmp_path, mqtt=here, plugins={"collector": {"source": "simulated", "backfill": "30m"}, "inference": {"shadow": "0m"}})
     make_keys(tmp_path)
     exported(tmp_path, "mine", other_model())
@@ -281,7 +309,8 @@ def test_hub_and_trainer_work_with_it_and_are_told_when_they_have_the_wrong_role
     away = {"host": "localhost", "port": house.wanted.tls_port, "embedded": False, "tls": True, "ca_file": str(house.out / "ca.crt")}
     with running(tmp_path):
         status_until(tmp_path, lambda shown: shown.get("running") and shown["broker"]["connected"])
-        assert "lets us in as 'hub' and delivers what we publish (MQTT 5)" in hub(tmp_path, "doctor").stdout
+        words = f"{house.wanted.socket} lets us in as 'hub' and delivers what we publish (MQTT 5)"
+        assert words in hub(tmp_path, "doctor").stdout
         for role, code in (("reader", 4), ("trainer", 0)):
             password = {"username": role, "password_file": str(house.out / f"{role}.password")}
             (tmp_path / "pc.yaml").write_text(json.dumps({"mqtt": away | password}))

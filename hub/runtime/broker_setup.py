@@ -1,9 +1,12 @@
 """`hub broker setup`: users, passwords, ACL, certificates and configuration of a Mosquitto, from the templates in mosquitto/."""
 
+import getpass
+import pwd
 import secrets
 import socket
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import pbkdf2_hmac
@@ -20,6 +23,9 @@ INSTALLED = Path(__file__).parents[2] / "tickerml_mosquitto"
 ROLES = ("hub", "trainer", "homeassistant", "reader")
 FOLDER = Path("/etc/mosquitto/tickerml")
 """Where the broker finds what is made here."""
+SOCKET = Path("/run/tickerml/mqtt.sock")
+"""By which this machine's programs reach the broker. Debian's own /run/mosquitto lets in nobody but the broker's user."""
+FOLDER_OF_SOCKET = "# For tmpfiles.d: made at every start of the machine.\nd {} 0750 mosquitto mosquitto\n"
 ROUNDS = 1_000
 """Of PBKDF2: the passwords are 160 random bits, and a Pi hashes at every login."""
 
@@ -33,6 +39,7 @@ class Wanted:
     root: str = "tickerml"
     discovery: str = "homeassistant"
     folder: Path = FOLDER
+    socket: Path = SOCKET
     port: int = 1883
     tls_port: int = 8883
 
@@ -77,14 +84,23 @@ def _set_up(out: Path, wanted: Wanted, now: datetime, renew: Sequence[str]) -> I
     issuer = authority(out / "ca.crt", out / "ca.key", now)
     if certify(out / "server.crt", out / "server.key", wanted.names, issuer, now):
         yield f"certified {', '.join(wanted.names)}"
-    for name, made in (("acl", acl(wanted)), ("tickerml.conf", configuration(wanted))):
+    for name, made in (
+        ("acl", acl(wanted)),
+        ("tickerml.conf", configuration(wanted)),
+        (
+            "run.conf",
+            FOLDER_OF_SOCKET.format(wanted.socket.parent),
+        ),
+    ):
         write_whole(out / name, made)
         yield f"written   {out / name}"
 
 
 def configuration(wanted: Wanted) -> str:
     """Mosquitto's, for its conf.d."""
-    return _filled("mosquitto.conf", folder=str(wanted.folder), port=str(wanted.port), tls_port=str(wanted.tls_port))
+    return _filled(
+        "mosquitto.conf", folder=str(wanted.folder), socket=str(wanted.socket), port=str(wanted.port), tls_port=str(wanted.tls_port)
+    )
 
 
 def acl(wanted: Wanted) -> str:
@@ -105,6 +121,7 @@ def hashed(password: str, salt: bytes | None = None) -> str:
 def next_steps(out: Path, wanted: Wanted) -> str:
     """What to type then."""
     files = "acl,passwords,server.crt,server.key"
+    user = hubs_user()
     elsewhere = f"host: {wanted.names[0]}, port: {wanted.tls_port}, embedded: false, tls: true, ca_file: ca.crt"
     return f"""\
 Give them to the broker (Debian, Raspberry Pi OS; `sudo apt install mosquitto` first):
@@ -112,17 +129,28 @@ Give them to the broker (Debian, Raspberry Pi OS; `sudo apt install mosquitto` f
   sudo install -d -o root -g mosquitto -m 0750 {wanted.folder}
   sudo install -o root -g mosquitto -m 0640 {out}/{{{files}}} {wanted.folder}/
   sudo install -m 0644 {out}/tickerml.conf /etc/mosquitto/conf.d/
+  sudo install -m 0644 {out}/run.conf /etc/tmpfiles.d/tickerml.conf && sudo systemd-tmpfiles --create tickerml.conf
+  sudo usermod -aG mosquitto {user}
   sudo systemctl restart mosquitto
 
 The hub's config.yaml:
 
-  mqtt: {{port: {wanted.port}, embedded: false, username: hub, password_file: {out}/hub.password}}
+  mqtt: {{host: {wanted.socket}, embedded: false, username: hub, password_file: {out}/hub.password}}
 
 Elsewhere in the house, with a copy of {out}/ca.crt and of the role's password (trainer, homeassistant, reader):
 
   mqtt: {{{elsewhere}, username: trainer, password_file: trainer.password}}
 
 {out}/ca.key signs certificates: keep it here, or better elsewhere. Then: hub doctor"""
+
+
+def hubs_user() -> str:
+    """Who runs the hub here: the service's own user, where `make install` has made one."""
+    with suppress(KeyError):
+        return pwd.getpwnam("tickerml").pw_name
+    with suppress(KeyError, OSError):
+        return getpass.getuser()
+    return "USER"
 
 
 def _filter(template: str) -> str:

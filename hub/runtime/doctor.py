@@ -137,8 +137,8 @@ def _hub(data_dir: Path, health: dict[str, Any] | None) -> Finding:
 
 async def _broker(configuration: Configuration, patience: float) -> Finding:
     mqtt = configuration.settings.mqtt
-    if mqtt.embedded and not await _somebody_listens(mqtt.host, mqtt.port):
-        return Finding("broker", True, f"nothing listens on {mqtt.host}:{mqtt.port}; the embedded one will")
+    if mqtt.embedded and not mqtt.on_socket and not await _somebody_listens(mqtt.host, mqtt.port):
+        return Finding("broker", True, f"nothing listens on {mqtt.address}; the embedded one will")
     return await _look(Check("broker", lambda: try_login(mqtt)), patience)
 
 

@@ -28,7 +28,7 @@ class EmbeddedBroker:
         self._network = network or SystemClock()
         self._patience = Reconnection(self._network)
         self._host = "127.0.0.1" if settings.host == "localhost" else settings.host
-        self._address = f"{settings.host}:{settings.port}"
+        self._address = settings.address
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -41,6 +41,8 @@ class EmbeddedBroker:
         """Start the broker, and wait until it accepts connections. Does nothing, but says so, where it cannot or need not."""
         if self._settings.tls:
             self._log.warning("the embedded broker does not speak TLS and is not started: set mqtt.tls: false, or run a real broker")
+        elif self._settings.on_socket:
+            self._log.info(f"the broker is reached by the socket {self._address}; the embedded one is not needed")
         elif await self._somebody_listens():
             self._log.info(f"a broker already listens on {self._address}; the embedded one is not needed")
         elif (trouble := await self._launch()) is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -71,7 +71,7 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        return f"{self.settings.host}:{self.settings.port}"
+        return self.settings.address
 
 
 @dataclass(slots=True, frozen=True)
@@ -121,7 +121,10 @@ class Link:
         self._client = self._make_client(client_id, endpoint.tls)
 
     def _make_client(self, client_id: str, tls: ssl.SSLContext | None) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=self.protocol, reconnect_on_failure=False)
+        transport: Literal["unix", "tcp"] = "unix" if self._settings.on_socket else "tcp"
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=self.protocol, transport=transport, reconnect_on_failure=False
+        )
         client.suppress_exceptions = True
         if tls is not None:
             client.tls_set_context(tls)
@@ -172,12 +175,13 @@ class Link:
             if self._closed:
                 self.close()
             else:
-                self._client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[union-attr]
+                if not self._settings.on_socket:
+                    self._client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[union-attr]
                 self._client.loop_start()
 
     def _on_publish(self, mid: int, reason: Any) -> None:
         """In paho's thread. The broker's kernel keeps the next answers back until ours has confirmed this one: 40 ms, unless told."""
-        if QUICKACK is not None and (connection := self._client.socket()) is not None:
+        if QUICKACK is not None and not self._settings.on_socket and (connection := self._client.socket()) is not None:
             with suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)  # type: ignore[attr-defined]
         self.inbox.put(self._acknowledged, mid, reason, wake=mid not in self._quiet)

@@ -24,6 +24,11 @@ _TROUBLES: dict[type[OSError], str] = {
     TimeoutError: "does not answer: check mqtt.host, mqtt.port and the firewall",
     ConnectionResetError: "cut the connection: check whether it expects TLS there (mqtt.tls)",
 }
+_SOCKET_TROUBLES: dict[type[Exception], str] = {
+    FileNotFoundError: "is not there: start the broker, or correct mqtt.host (`listener 0 PATH` in mosquitto.conf says where it is)",
+    PermissionError: "is not for this user: put it into the broker's group (sudo usermod -aG mosquitto USER), and start the hub again",
+    ConnectionRefusedError: "was left behind by a broker that does not run: start it",
+}
 
 
 def who(settings: MqttSettings) -> str:
@@ -39,6 +44,8 @@ def unreachable(settings: MqttSettings, address: str, error: Exception, now: dat
         return f"{address} does not speak TLS as we do ({error.reason or error}): check mqtt.port (TLS is usually 8883) and mqtt.tls"
     if isinstance(error, socket.gaierror | UnicodeError):
         return f"the name {settings.host!r} of the broker is not known: check mqtt.host and this machine's DNS"
+    if settings.on_socket and type(error) in _SOCKET_TROUBLES:
+        return f"{address} {_SOCKET_TROUBLES[type(error)]}"
     for kind, words in _TROUBLES.items():
         if isinstance(error, kind):
             return f"{address} {words}"
