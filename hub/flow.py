@@ -194,6 +194,10 @@ class Hub(Protocol):
         """The symbols this hub follows, as `BTC-USDT`."""
 
     @property
+    def disk_is_tight(self) -> bool:
+        """Whether the disk is nearly full: let go of what can be had again, and keep from writing what can wait."""
+
+    @property
     def data_dir(self) -> Path:
         """A folder of this plugin's own; it exists."""
 

@@ -194,6 +194,20 @@ class BackupSettings(SettingsModel):
     """Default: backups in data_dir. Better on another disk."""
 
 
+LEAST_RETENTION = timedelta(days=8)
+"""A daily dump looks a week back."""
+
+
+class RetentionSettings(SettingsModel):
+    """How long facts stay in the store; null: for ever, as bars do. What a forwarder has yet to take stays in any case."""
+
+    forecasts: Annotated[Duration, Field(ge=timedelta(days=30))] | None = None
+    """The ledger reaches back as far."""
+    scores: Annotated[Duration, Field(ge=LEAST_RETENTION)] | None = timedelta(days=90)
+    """They can be worked out again from forecasts and bars."""
+    articles: Annotated[Duration, Field(ge=LEAST_RETENTION)] | None = timedelta(days=365)
+
+
 class HubSettings(SettingsModel):
     """The whole file, but for what stands inside the plugins' sections."""
 
@@ -204,6 +218,7 @@ class HubSettings(SettingsModel):
     clock: ClockSettings | None = None
     log: LogSettings = LogSettings()
     backup: BackupSettings = BackupSettings()
+    retention: RetentionSettings = RetentionSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     plugins: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], dict[str, Any]] = Field(
         default_factory=lambda: dict[str, dict[str, Any]](collector={}, dashboard={}, inference={}, news={}, scorecard={}),

@@ -301,6 +301,7 @@ class FakeHub:
         self.clock: Any = clock or FakeClock()
         self.store: Any = MemoryStore() if store is None else store
         self.symbols = symbols
+        self.disk_is_tight = False
         self.http = httpx.AsyncClient(transport=transport, headers={"accept-encoding": "identity"}, trust_env=False)
         self.logged = LogCapture()
         self.log = structlog.wrap_logger(None, processors=[self.logged])

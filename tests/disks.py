@@ -28,6 +28,11 @@ def mounted(command: Sequence[str], mounts: str) -> list[str]:
     return [*namespace, "sh", "-ec", f'{mounts}; exec "$@"', "sh", *command]
 
 
+def beside(process: int, command: Sequence[str]) -> list[str]:
+    """The command, where it sees the mounts of that process."""
+    return ["nsenter", "--target", str(process), "--mount", *(["--user", "--preserve-credentials"] if os.geteuid() else []), *command]
+
+
 def injected(command: Sequence[str], *faults: str) -> list[str]:
     """The command under strace with faults such as `fdatasync:error=EIO:when=5..7`."""
     calls = ",".join(fault.split(":")[0] for fault in faults)

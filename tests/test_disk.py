@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ import pytest
 from hub.clock import SystemClock
 from hub.runtime.store import SqliteStore
 from hub.testing import bars
-from tests.disks import can_inject, can_mount, injected, mounted, not_permitted
+from tests.disks import beside, can_inject, can_mount, injected, mounted, not_permitted
+from tests.hubs import HUB, log_of, log_until, running, write_values
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 AT_WORK = str(Path(__file__).parent / "crash" / "at_work.py")
-HUB = [sys.executable, "-m", "hub"]
 
 mounts = pytest.mark.skipif(not can_mount(), reason="no mount namespace here: run as root, or allow user namespaces")
 traces = pytest.mark.skipif(not can_inject(), reason="strace may not be used here")
@@ -154,3 +156,94 @@ def test_a_data_dir_that_cannot_be_made_is_named_with_the_fix(station: Path) -> 
     (station / "nowhere").write_text("a file", encoding="utf-8")
     words = refused([*HUB, "run"], station)
     assert "nowhere/data: cannot be used as data_dir: Not a directory; make it writable for this user, or set data_dir" in words
+
+
+MIB = 1 << 20
+
+
+def free_bytes(place: Path) -> int:
+    return shutil.disk_usage(place).free
+
+
+def fill(filler: Path, leave: int) -> None:
+    """So that not more than this is free."""
+    with filler.open("ab") as file, suppress(OSError):
+        while (more := free_bytes(filler.parent) - leave) > 0:
+            file.write(b"x" * min(more, MIB))
+            file.flush()
+
+
+class Stored:
+    """What stands in the store of a hub that has a mount of its own."""
+
+    def __init__(self, process: int, store: Path) -> None:
+        self._process = process
+        self._look = f"import sqlite3, sys; print(sqlite3.connect('file:{store}?mode=ro', uri=True).execute(sys.argv[1]).fetchone()[0])"
+
+    def count(self, what: str) -> int:
+        look = beside(self._process, [sys.executable, "-c", self._look, what])
+        return int(subprocess.run(look, capture_output=True, text=True, check=True).stdout)
+
+    def until_more(self, what: str, than: int, seconds: float = 60.0) -> int:
+        """What is counted there, once it is more than that."""
+        end = time.monotonic() + seconds
+        while (found := self.count(what)) <= than:
+            assert time.monotonic() < end, f"still {found}: {what}"
+            time.sleep(0.2)
+        return found
+
+
+BARS, OTHERS = "SELECT count(*) FROM bar", "SELECT count(*) FROM fact WHERE kind IN ('Forecast', 'Score')"
+
+
+@mounts
+def test_a_disk_that_fills_under_a_hub_keeps_room_for_bars_to_the_end(tmp_path: Path) -> None:
+    """The ladder, rung by rung: warned, shed, nothing but bars, the reserve; and down again without a restart."""
+    write_values(
+        tmp_path,
+        data_dir="disk",
+        clock={"speed": 300},
+        plugins={"collector": {"source": "simulated", "backfill": "2d"}, "inference": {"every": "1m"}, "scorecard": {}},
+    )
+    disk = tmp_path / "disk"
+    (disk / "backups").mkdir(parents=True)
+    old = [f"backups/tickerml-2025-01-0{day}T0317Z.tar.gz" for day in (1, 2)]
+    make = f"mount -t tmpfs -o size=400m none {disk}; mkdir {disk}/backups; touch {' '.join(str(disk / name) for name in old)}"
+    with running(tmp_path, program=mounted(HUB, make)) as process:
+        log_until(tmp_path, "hub runs")
+        inside = Path(f"/proc/{process.pid}/root{disk}")
+        store, filler = Stored(process.pid, disk / "tickerml.db"), inside / "filler"
+        assert "only" in log_until(tmp_path, "MiB are free on the disk"), "the first rung: below 1 GiB it is said"
+        others = store.until_more(OTHERS, 0)
+        assert (inside / "ballast").stat().st_size == 32 * MIB
+        assert (inside / old[0]).exists(), "there is room for both"
+
+        fill(filler, 60 * MIB)
+        log_until(tmp_path, "what is left is kept for bars")
+        others, recorded = store.count(OTHERS), store.count(BARS)
+        store.until_more(BARS, recorded + 20)
+        assert store.count(OTHERS) == others, "below 64 MiB nothing but bars"
+
+        fill(filler, 0)
+        log_until(tmp_path, "the reserve on the disk is given up, for bars only")
+        store.until_more(BARS, store.count(BARS) + 20)
+        filler.unlink()
+        store.until_more(OTHERS, others)
+        assert process.poll() is None
+    assert "Traceback" not in log_of(tmp_path)
+
+
+@mounts
+def test_a_hub_that_starts_on_a_nearly_full_disk_lets_go_of_what_is_there_twice(tmp_path: Path) -> None:
+    write_values(tmp_path, data_dir="disk", plugins={"collector": {"source": "simulated", "backfill": "30m"}})
+    disk = tmp_path / "disk"
+    old = [disk / f"backups/tickerml-2025-01-0{day}T0317Z.tar.gz" for day in (1, 2, 3)]
+    disk.mkdir()
+    make = f"mount -t tmpfs -o size=100m none {disk}; mkdir {disk}/backups; touch {' '.join(map(str, old))}"
+    with running(tmp_path, program=mounted(HUB, make)) as process:
+        log_until(tmp_path, "what can be had again is let go of")
+        inside = Path(f"/proc/{process.pid}/root{disk}")
+        assert old[2].name in {file.name for file in (inside / "backups").iterdir()}
+        assert not {old[0].name, old[1].name} & {file.name for file in (inside / "backups").iterdir()}
+        assert not (inside / "ballast").exists()
+        Stored(process.pid, disk / "tickerml.db").until_more(BARS, 0)

@@ -27,6 +27,7 @@ from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.mirror import Mirror
 from hub.runtime.nightly import back_up_nightly
 from hub.runtime.outbox import DURABLE, Outbox
+from hub.runtime.pruning import prune_hourly, shed
 from hub.runtime.recorder import Recorder
 from hub.runtime.requests import Requests
 from hub.runtime.signals import Signals
@@ -227,9 +228,9 @@ async def _run(
         commands = await control.serve(app.configuration.data_dir, app.requests.answer)
         signals.on_reload = partial(reload, app)
         app.log.info("hub runs", version=__version__, plugins=sorted(app.members), data_dir=str(app.configuration.data_dir))
-        disk = DiskWatch(app.recorder.store, app.recorder.ballast, app.log.bind(part="disk"))
+        disk = DiskWatch(app.recorder.store, app.recorder.ballast, app.log.bind(part="disk"), shed=partial(shed, app))
         systemd.tell(READY="1")
-        works = (app.pump(), app.requests.serve(), disk.run(), systemd.keep_telling(app), back_up_nightly(app))
+        works = (app.pump(), app.requests.serve(), disk.run(), systemd.keep_telling(app), back_up_nightly(app), prune_hourly(app))
         tasks += [asyncio.create_task(work) for work in works]
         tasks.append(asyncio.create_task(announce_vitals(app) if mirror is None else mirror.run()))
         if beside is not None:

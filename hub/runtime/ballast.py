@@ -1,4 +1,4 @@
-"""A reserve on the disk, given up when it is full: so there is room for bars until somebody has cleared up."""
+"""The rungs of a disk that fills: so there is room for bars until somebody has cleared up. The last is a reserve, given up for them."""
 
 import os
 import shutil
@@ -6,13 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 MIB = 1024 * 1024
+TIGHT_BYTES = 256 * MIB
+"""Less than that is nearly full."""
 
 
 class Ballast:
     """A file that holds nothing but its place."""
 
-    def __init__(self, file: Path, *, size: int = 32 * MIB, scarce: int = 64 * MIB, plenty: int = 256 * MIB) -> None:
-        """It is reserved where more than `plenty` bytes are free; below `scarce`, without it, the rest is for bars only."""
+    def __init__(self, file: Path, *, size: int = 32 * MIB, scarce: int = 64 * MIB, plenty: int = TIGHT_BYTES) -> None:
+        """It is reserved where more than `plenty` bytes are free; below `scarce` what is left is for bars only."""
         self._file = file
         self._size = size
         self._scarce = scarce
@@ -28,7 +30,12 @@ class Ballast:
     @property
     def bars_only(self) -> bool:
         """Whether the disk is so full that nothing but bars may be recorded."""
-        return not self.held and self.free < self._scarce
+        return self.free < self._scarce
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether what can be had again should go."""
+        return self.free < self._plenty
 
     @property
     def free(self) -> int:

@@ -1,5 +1,6 @@
 """What a plugin is given: the hub as seen from inside one plugin."""
 
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import structlog
 from hub import __version__
 from hub.clock import Clock, FastClock, SystemClock
 from hub.flow import SettingsT, Store
+from hub.runtime.ballast import TIGHT_BYTES
 from hub.settings import ClockSettings, PluginSettings
 
 USER_AGENT = f"TickerML/{__version__}"
@@ -32,6 +34,10 @@ class PluginHub:
         folder = self._data_dir / self._name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def disk_is_tight(self) -> bool:
+        return shutil.disk_usage(self._data_dir).free < TIGHT_BYTES
 
     @cached_property
     def http(self) -> Any:

@@ -1,6 +1,7 @@
 """Looks after the disk that everything stands on, and says once when it gets tight, and once when it is well again."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from hub.clock import Clock, SystemClock
@@ -8,6 +9,7 @@ from hub.runtime.ballast import MIB, Ballast
 from hub.runtime.store import SqliteStore
 
 EVERY_S = 60.0
+SHED_EVERY_S = 3600.0
 LOW_BYTES = 1024 * MIB
 LONG_LOG_BYTES = 64 * MIB
 """A write-ahead log of this size means that a reader holds it back: it is emptied every 200 pages otherwise."""
@@ -24,14 +26,20 @@ class DiskWatch:
         *,
         low: int = LOW_BYTES,
         long_log: int = LONG_LOG_BYTES,
+        shed: Callable[[], None] = lambda: None,
         network: Clock | None = None,
     ) -> None:
-        """`network` times the waits: real seconds, unless a test hurries them."""
+        """`shed` lets go of what can be had again: called once an hour while the disk is nearly full.
+
+        `network` times the waits: real seconds, unless a test hurries them.
+        """
         self._store = store
         self._ballast = ballast
         self._log = log
         self._low = low
         self._long_log = long_log
+        self._shed = shed
+        self._shed_at: float | None = None
         self._clock = network or SystemClock()
         self._told: set[str] = set()
 
@@ -59,6 +67,15 @@ class DiskWatch:
             wal_bytes=log,
         )
         self._tell("store", self._store.damage)
+        self._tell(
+            "room",
+            f"so little of the disk of {folder} is free that nothing but bars is recorded; free some space"
+            if self._ballast.bars_only
+            else None,
+        )
+        if self._ballast.is_tight and (self._shed_at is None or self._clock.monotonic() - self._shed_at >= SHED_EVERY_S):
+            self._shed_at = self._clock.monotonic()
+            self._shed()
 
     def _tell(self, about: str, trouble: str | None, **values: int) -> None:
         if trouble and about not in self._told:

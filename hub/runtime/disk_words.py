@@ -17,6 +17,13 @@ class DiskFull(TransientError):
     """No room for what was to be recorded."""
 
 
+class KeptForBars(DiskFull):
+    """There is room, but only for bars."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: the disk is full, what is left is kept for bars; free some space")
+
+
 def is_damage(error: Exception) -> bool:
     """Whether the file is not what was written."""
     text = str(error).lower()

@@ -14,13 +14,15 @@ from hub.configuration import Configuration
 from hub.errors import HubError
 from hub.flow import Check
 from hub.runtime import control, nightly
+from hub.runtime.ballast import MIB, TIGHT_BYTES
 from hub.runtime.broker_check import try_login
 from hub.runtime.discretion import blotted
+from hub.runtime.disk_watch import LOW_BYTES
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.store import SqliteStore
 from hub.runtime.words import describe, reason_of
 
-LEAST_FREE_BYTES = 256 * 1024 * 1024
+LEAST_FREE_BYTES = TIGHT_BYTES
 CHECK_S = 20.0
 
 
@@ -102,6 +104,13 @@ def _disk(data_dir: Path) -> Finding:
     text = f"{free // 2**20} MiB free at {there}"
     if free < LEAST_FREE_BYTES:
         return Finding("disk", False, f"{text}; free some space: the hub needs {LEAST_FREE_BYTES // 2**20} MiB")
+    if free < LOW_BYTES:
+        return Finding(
+            "disk",
+            False,
+            f"{text}; below {LEAST_FREE_BYTES // MIB} the hub lets go of what can be had again: free some space",
+            needed=False,
+        )
     return Finding("disk", True, text)
 
 

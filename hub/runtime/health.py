@@ -33,7 +33,7 @@ def health_of(app: "App") -> dict[str, Any]:
             "takeovers": app.bus.takeovers,
             "stuck": app.outbox.stuck,
         },
-        **stored(app.recorder.store, now, app.recorder.failing),
+        **stored(app.recorder.store, now, app.recorder.trouble),
         "forwarders": _forwarders(app),
     }
 

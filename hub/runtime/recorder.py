@@ -13,7 +13,7 @@ from hub.errors import TransientError
 from hub.flow import Kinds
 from hub.messages import Bar, Gap, Message
 from hub.runtime.ballast import Ballast
-from hub.runtime.disk_words import DiskFull
+from hub.runtime.disk_words import DiskFull, KeptForBars
 from hub.runtime.store import SqliteStore
 
 FAILING_AFTER = 3
@@ -52,6 +52,8 @@ class Recorder:
         """Returns once the messages are on disk, in one transaction. TransientError if they cannot be now; nothing is recorded then."""
         try:
             await self._write(self._take_in, messages)
+        except KeptForBars:
+            raise  # storage itself works
         except TransientError as error:
             self._failed(error)
             raise
@@ -63,6 +65,11 @@ class Recorder:
         self._news = asyncio.Event()
         for listener in self.listeners:
             listener()
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the way to disk, in words."""
+        return self.failing or (str(KeptForBars(self.store.path)) if self.ballast.bars_only else None)
 
     async def facts_after(self, seq: int, kinds: Kinds, limit: int) -> list[tuple[int, Message]]:
         """Up to `limit` facts of these kinds that are newer than `seq`, in order."""
@@ -100,7 +107,7 @@ class Recorder:
     def _take_in(self, messages: Sequence[Message]) -> None:
         for_bars = any(isinstance(message, Bar | Gap) for message in messages)
         if not for_bars and self.ballast.bars_only:
-            raise DiskFull(f"{self.store.path}: the disk is full, what is left is kept for bars; free some space")
+            raise KeptForBars(self.store.path)
         try:
             self.store.record(messages)
         except DiskFull as error:

@@ -31,6 +31,11 @@ mqtt:
 #   keep: 3
 #   folder: null                   # null: backups in data_dir; better on another disk
 
+# retention:                       # how long facts stay; null: for ever, as bars do. What a forwarder has yet to take stays
+#   forecasts: null                # such as 730d
+#   scores: 90d
+#   articles: 365d
+
 # grafana:                         # where `hub grafana push` brings boards and alert rules
 #   url: http://localhost:3000
 #   token: null                    # of a service account with the role Admin; or use token_file

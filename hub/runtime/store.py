@@ -1,10 +1,11 @@
 """The facts on disk: what `record` has returned from survives a power cut.
 
-The only SQL of the hub stands here, in the files this one imports (database, gap_table, salvage), and in migrations/.
+The only SQL of the hub stands here, in the files this one imports (database, gap_table, old_facts, salvage), and in migrations/.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import chain, count
 from math import inf
@@ -17,6 +18,8 @@ from hub.messages import NAME_PATTERN, SYMBOL_PATTERN, Alert, Bar, Gap, Message,
 from hub.runtime.connection import Run
 from hub.runtime.database import Database
 from hub.runtime.gap_table import clip_gaps, gap_of, missing_minutes, write_gap
+from hub.runtime.old_facts import AT_A_TIME as AT_ONCE
+from hub.runtime.old_facts import let_go, topics_of
 from hub.topics import place, place_of
 
 COLUMNS = "symbol, open_time, open, high, low, close, volume, quote_volume, trades, taker_buy_volume, source, quality"
@@ -93,6 +96,23 @@ class SqliteStore(Database):
             if seq > before:
                 run("UPDATE meta SET value = ? WHERE key = 'seq'", (seq,))
         return seq
+
+    def forget(self, kind: type[Message], told_at: str, before: datetime, taken: int) -> int:
+        """Delete facts of a kind whose field `told_at` lies before `before`, up to number `taken`; the newest of each topic stays.
+
+        Returns how many. A few hundred at a time: others write in between. TransientError if the disk cannot now.
+        """
+        with self._reading() as run:
+            topics = topics_of(run, kind.__name__)
+        gone = 0
+        for topic in topics:
+            while True:
+                with self._transaction() as run:
+                    some = let_go(run, kind.__name__, topic, told_at, before.isoformat().replace("+00:00", "Z"), taken)
+                gone += some
+                if some < AT_ONCE:
+                    break
+        return gone
 
     def move_cursor(self, name: str, seq: int, frontier: Mapping[str, int] | None = None) -> None:
         """Remember how far a forwarder has come and, with it, the newest open time (ms) per symbol that is on the wire."""

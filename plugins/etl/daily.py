@@ -166,7 +166,10 @@ class Daily:
 
     def _tidy(self, through: date) -> None:
         """Note how far it has come, and remove dumps that are old and delivered."""
-        oldest = (self._hub.clock.now() - self._settings.keep).date()
+        keep = self._settings.keep
+        if self._delivery.wanted and self._hub.disk_is_tight:  # they are there twice
+            keep = min(keep, ONE_DAY * LOOKED_BACK)
+        oldest = (self._hub.clock.now() - keep).date()
         old = [each.day for each in self._finished() if each.day < oldest and self._delivery.is_delivered(each)]
         removed = max([*old, *filter(None, [self._noted()[1]])], default=None)
         note_down(self._folder / "etl.json", json.dumps({"through": through.isoformat(), "removed": removed and removed.isoformat()}))
