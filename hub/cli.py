@@ -116,7 +116,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
         print(json.dumps([vars(finding) for finding in findings]))
     else:
         for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.text}")
+            print(f"{'ok  ' if finding.ok else 'FAIL' if finding.needed else 'note'}  {finding.what}: {finding.text}")
     if any(finding.needed and not finding.ok for finding in findings):
         raise CheckFailed("something that the hub needs is missing")
 

@@ -68,6 +68,8 @@ class Written:
     """Line (0: the whole file) and what is wrong there."""
     mode: int = 0o600
     """Who may read the file."""
+    changed_ns: int | None = None
+    """When the file was last written."""
 
 
 def read_yaml(file: Path) -> Written:
@@ -124,7 +126,7 @@ def _read(file: Path) -> tuple[str, Written]:
         raise
     except OSError as error:
         return "", Written(problems=[(0, f"cannot be read: {error.strerror}")])
-    written = Written(mode=stat.S_IMODE(status.st_mode))
+    written = Written(mode=stat.S_IMODE(status.st_mode), changed_ns=status.st_mtime_ns)
     if len(content) > LARGEST_BYTES:
         written.problems.append((0, f"is larger than {LARGEST_BYTES // 1024} KiB"))
     try:

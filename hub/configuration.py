@@ -34,6 +34,8 @@ class Configuration:
     source: str = "defaults"
     file: Path | None = None
     """The file that was asked for by name."""
+    changed_ns: int | None = None
+    """When that file was last written; None where there is none."""
     loose_files: dict[str, int] = field(default_factory=dict)
     """Files that others than their owner may read, with their mode; no secret may stand in them."""
     secrets: set[str] = field(default_factory=set, repr=False)
@@ -131,7 +133,7 @@ def load_configuration(path: Path | None = None, environ: Mapping[str, str] | No
         if path is not None:
             raise SettingsError(f"{printable(str(path))}: no such file; `hub init` writes one") from None
     else:
-        configuration.source = str(file)
+        configuration.source, configuration.changed_ns = str(file), written.changed_ns
         _take_yaml(configuration, file, written)
     dotenv = file.parent / ".env"
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import posixpath
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,6 +171,8 @@ def _reason(error: BaseException) -> str:
         return "the server refuses the login; are user and key (or password) right, and is the key in its authorized_keys?"
     if kinds & {"KeyImportError", "KeyEncryptionError"}:
         return "the key file cannot be read, or has a passphrase; use one without"
+    if any(isinstance(each, ConnectionError | TimeoutError | socket.gaierror) or each.__class__ is OSError for each in chain):
+        return f"cannot be reached ({printable(str(error), 100)}); is that machine on, and its address right?"
     for each in chain:
         if isinstance(each, OSError) and each.strerror:
             return printable(each.strerror, 200)

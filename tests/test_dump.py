@@ -137,7 +137,7 @@ def test_a_host_key_that_is_another_than_known_stops_everything(tmp_path: Path, 
     sshd.known_hosts.write_text("")
     assert "not known" in hub(home, "dump", "--day", "2025-05-20").stderr
     assert list(away.iterdir()) == []
-    assert "FAIL  dump target" in hub(home, "doctor").stdout
+    assert "note  dump target" in hub(home, "doctor").stdout
     sshd.know(sshd.host_key)
     assert hub(home, "dump", "--day", "2025-05-20").returncode == 0
     assert "is there, and holds 1 files and folders" in hub(home, "doctor").stdout

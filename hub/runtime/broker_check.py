@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from contextlib import suppress
+from dataclasses import dataclass
 
 from hub.errors import PermanentError, TransientError
 from hub.runtime import refusal
@@ -12,8 +13,17 @@ from hub.settings import MqttSettings
 from hub.topics import DOCTOR_BEAT, HEARTBEAT
 
 
-async def try_login(settings: MqttSettings) -> str:
-    """What the broker let us do, in words. HubError, with what to change, where it did not."""
+@dataclass(frozen=True)
+class Login:
+    """How a broker took us."""
+
+    words: str
+    largest_packet: int
+    """Bytes that it takes at once."""
+
+
+async def try_login(settings: MqttSettings) -> Login:
+    """What the broker let us do. HubError, with what to change, where it did not."""
     endpoint = Endpoint(settings, tls_context(settings), KEEPALIVE_S)
     client_id = f"{settings.root.replace('/', '-')}-doctor-{secrets.token_hex(4)}"  # not the hub's: that one may be connected
     link = Link(endpoint, client_id, await newest_protocol(endpoint, client_id))
@@ -29,7 +39,8 @@ async def try_login(settings: MqttSettings) -> str:
         link.close()
     user = f" as {settings.username!r}" if settings.username else ""
     secured = ", TLS" if settings.tls else ""
-    return f"{endpoint.address} lets us in{user} and delivers what we publish (MQTT {protocol_name(link.protocol)}{secured})"
+    words = f"{endpoint.address} lets us in{user} and delivers what we publish (MQTT {protocol_name(link.protocol)}{secured})"
+    return Login(words, link.largest_packet)
 
 
 async def _hear_ourselves(link: Link, settings: MqttSettings, address: str) -> None:

@@ -47,7 +47,7 @@ class EmbeddedBroker:
             self._log.info(f"a broker already listens on {self._address}; the embedded one is not needed")
         elif (trouble := await self._launch()) is None:
             self._log.info(f"the embedded broker listens on {self._address}")
-            if self._settings.username is None and not _is_loopback(self._host):
+            if self._settings.username is None and not is_loopback(self._host):
                 self._log.warning(f"anybody who reaches {self._address} can use the broker: set mqtt.username and mqtt.password")
             self._keeper = asyncio.create_task(self._keep_running(), name="embedded broker")
         else:
@@ -122,7 +122,10 @@ def _ending(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -22,6 +22,7 @@ def health_of(app: "App") -> dict[str, Any]:
         "running": True,
         "version": __version__,
         "started_at": app.started_at.isoformat().replace("+00:00", "Z"),
+        "configuration_changed_ns": app.configuration.changed_ns,
         "plugins": [watch.state.model_dump(mode="json") for _, watch in sorted(app.watches.items())],
         "broker": {
             "connected": app.bus.connected,

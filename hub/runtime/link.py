@@ -167,6 +167,8 @@ class Link:
     def _connect(self, properties: Properties | None) -> None:
         """In a thread of its own: looking up a name and shaking hands can take long."""
         try:
+            if self._settings.on_socket:
+                _knock(self._settings.host)
             self._client.connect(self._settings.host, self._settings.port, self._keepalive_s, properties=properties)
         except (OSError, ValueError) as error:
             words = refusal.unreachable(self._settings, self._address, error, SystemClock().now())
@@ -302,7 +304,7 @@ class Link:
             self._opened.set_result(error)
 
     def _end(self, words: str) -> None:
-        self._cannot_open(ConnectionLost(f"{words} before it let us in: check whether it expects TLS there (mqtt.tls)"))
+        self._cannot_open(ConnectionLost(f"{words} before it let us in: {refusal.about_tls(self._settings)}"))
         if self.over.done():
             return
         self.over.set_result(words)
@@ -310,6 +312,12 @@ class Link:
             if not sent.outcome.done():
                 sent.outcome.set_result(ConnectionLost(words))
         self._pending.clear()
+
+
+def _knock(path: str) -> None:
+    """OSError where nobody opens; paho would leave its own socket open then."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.connect(path)
 
 
 def protocol_name(protocol: MQTTProtocolVersion | None) -> str | None:

@@ -22,9 +22,8 @@ NEVER_ACCEPTED = {0x90, 0x95, 0x99}
 _TROUBLES: dict[type[OSError], str] = {
     ConnectionRefusedError: "refuses connections: start the broker, or check mqtt.host and mqtt.port",
     TimeoutError: "does not answer: check mqtt.host, mqtt.port and the firewall",
-    ConnectionResetError: "cut the connection: check whether it expects TLS there (mqtt.tls)",
 }
-_SOCKET_TROUBLES: dict[type[Exception], str] = {
+_SOCKET_TROUBLES: dict[type[OSError], str] = {
     FileNotFoundError: "is not there: start the broker, or correct mqtt.host (`listener 0 PATH` in mosquitto.conf says where it is)",
     PermissionError: "is not for this user: put it into the broker's group (sudo usermod -aG mosquitto USER), and start the hub again",
     ConnectionRefusedError: "was left behind by a broker that does not run: start it",
@@ -36,6 +35,13 @@ def who(settings: MqttSettings) -> str:
     return f"user {settings.username!r}" if settings.username else "a client without user name"
 
 
+def about_tls(settings: MqttSettings) -> str:
+    """What to look at where the broker hangs up at our first words."""
+    if settings.tls:
+        return "check mqtt.port (TLS is usually 8883) and whether the broker speaks TLS there; otherwise set mqtt.tls: false"
+    return "check whether it expects TLS there (mqtt.tls)"
+
+
 def unreachable(settings: MqttSettings, address: str, error: Exception, now: datetime) -> str:
     """Why there is no connection to the broker at `address`. `now`: what this machine's clock says."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -44,12 +50,11 @@ def unreachable(settings: MqttSettings, address: str, error: Exception, now: dat
         return f"{address} does not speak TLS as we do ({error.reason or error}): check mqtt.port (TLS is usually 8883) and mqtt.tls"
     if isinstance(error, socket.gaierror | UnicodeError):
         return f"the name {settings.host!r} of the broker is not known: check mqtt.host and this machine's DNS"
-    if settings.on_socket and type(error) in _SOCKET_TROUBLES:
-        return f"{address} {_SOCKET_TROUBLES[type(error)]}"
-    for kind, words in _TROUBLES.items():
-        if isinstance(error, kind):
-            return f"{address} {words}"
-    return f"{address} cannot be reached: {error}"
+    if isinstance(error, ConnectionResetError):
+        return f"{address} cut the connection: {about_tls(settings)}"
+    troubles = _TROUBLES | (_SOCKET_TROUBLES if settings.on_socket else {})
+    words = next((words for kind, words in troubles.items() if isinstance(error, kind)), f"cannot be reached: {error}")
+    return f"{address} {words}"
 
 
 def _certificate(settings: MqttSettings, address: str, error: ssl.SSLCertVerificationError, now: datetime) -> str:

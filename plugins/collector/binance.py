@@ -234,7 +234,7 @@ def _in_words(answer: Answer, code: int | None, text: str) -> str:
         where = printable(answer.headers.get("location", "elsewhere"))
         return f" redirects to {where}: a captive portal? Log into this network with a browser"
     if answer.status >= 500:
-        return f" is in trouble ({answer.status})"
+        return f" is in trouble ({answer.status}); what is missed meanwhile is fetched later"
     if code is not None:
         return f" refuses the request ({answer.status}, code {code}: {text})"
     if answer.status == 200:

@@ -5,8 +5,9 @@ from functools import lru_cache
 from typing import Any, cast
 
 from hub import Bar, Forecast, Hub, ModelChunk, ModelManifest, ModelState, ModelWant, PluginSettings, Request, Sink, Source, hookimpl
-from hub.flow import Answer
+from hub.flow import Answer, Check
 from plugins.inference.delivery import Delivery
+from plugins.inference.examination import checks
 from plugins.inference.forecasting import Forecasting
 from plugins.inference.schedule import Schedule
 from plugins.inference.settings import InferenceSettings
@@ -65,6 +66,11 @@ def register_requests(hub: Hub) -> dict[str, Answer]:
         return parts.slot.told()
 
     return {"forecast/now": parts.schedule.answer, "model/promote": promote, "model/rollback": roll_back, "model/list": models}
+
+
+@hookimpl
+def register_checks(hub: Hub) -> list[Check]:
+    return checks(hub, hub.settings_for(InferenceSettings), _parts(cast("Any", hub)).slot)
 
 
 @lru_cache(maxsize=1)

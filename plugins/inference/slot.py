@@ -82,7 +82,7 @@ class Slot:
         for served in (self.state.live, self.state.previous):
             if served is not None and (content := self._usable(served)) is not None:
                 return served, content
-        return self._starter
+        return self.starter
 
     def shadow(self) -> tuple[ServedModel, bytes] | None:
         """The model that is being proven beside it."""
@@ -97,7 +97,7 @@ class Slot:
         record.in_a_row = 0 if ok else record.in_a_row + 1
         if ok and sha256 in self._entered:
             self._survived(sha256)
-        if record.fails and sha256 not in self._avoided and sha256 != self._starter[0].sha256:
+        if record.fails and sha256 not in self._avoided and sha256 != self.starter[0].sha256:
             self._withdraw(sha256, f"{record.failed} of its {record.runs} runs failed, the last one: {reason}")
 
     async def change(self, answer: ModelAnswer | None = None, **fields: Any) -> None:
@@ -164,7 +164,7 @@ class Slot:
             refused=(*self.state.refused, failed.sha256)[-MOST_REFUSED:],
         )
         self._hub.log.error("a model is withdrawn", name=failed.name, version=failed.version, reason=reason)
-        return back or self._starter[0]
+        return back or self.starter[0]
 
     async def drop_shadow(self, reason: str) -> None:
         """The model in shadow is refused for good."""
@@ -272,7 +272,7 @@ class Slot:
                     file.unlink()
 
     @cached_property
-    def _starter(self) -> tuple[ServedModel, bytes]:
+    def starter(self) -> tuple[ServedModel, bytes]:
         try:
             content = STARTER.read_bytes()
         except OSError as error:

@@ -18,7 +18,7 @@ FOLDER = "trusted"
 def trusted_keys(hub: Hub, settings: InferenceSettings) -> dict[str, Ed25519PublicKey]:
     """By id, read anew each time: a key that has just been added counts. One that cannot be read is said, and left out."""
     found: dict[str, Ed25519PublicKey] = {}
-    for key in [*settings.trusted_keys, *sorted(map(str, (hub.data_dir / FOLDER).glob("*.pub")))]:
+    for key in keys_named(hub, settings):
         try:
             public = key_given(key)
         except HubError as error:
@@ -26,6 +26,11 @@ def trusted_keys(hub: Hub, settings: InferenceSettings) -> dict[str, Ed25519Publ
         else:
             found[key_id(public.public_bytes_raw())] = public
     return found
+
+
+def keys_named(hub: Hub, settings: InferenceSettings) -> list[str]:
+    """Keys and files of keys, as they are given."""
+    return [*settings.trusted_keys, *sorted(map(str, (hub.data_dir / FOLDER).glob("*.pub")))]
 
 
 def key_given(text: str) -> Ed25519PublicKey:

@@ -13,7 +13,6 @@ from hub import (
     Score,
     Sentiment,
     Sink,
-    TransientError,
     hookimpl,
 )
 from plugins.influxdb.connect import connect
@@ -46,11 +45,8 @@ def register_checks(hub: Hub) -> list[Check]:
     settings = hub.settings_for(InfluxSettings)
 
     async def look() -> str:
-        try:
-            database = await connect(hub, settings)
-            found = await database.look(settings.bucket)
-        except TransientError as error:
-            raise TransientError(f"{error}; start it, or set plugins.influxdb.url") from error
+        database = await connect(hub, settings)
+        found = await database.look(settings.bucket)
         there = "is there" if found else "is made when there is something to bring"
         return f"{settings.url} answers; {settings.bucket} {there}"
 

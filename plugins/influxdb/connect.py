@@ -29,7 +29,9 @@ async def _spoken(hub: Hub, settings: InfluxSettings) -> str:
     try:
         answer = await hub.http.get(f"{settings.url}/ping", headers=headers, timeout=min(10.0, settings.timeout.total_seconds()))
     except httpx.HTTPError as error:
-        raise TransientError(f"{settings.url} cannot be reached: {error or type(error).__name__}") from error
+        raise TransientError(
+            f"{settings.url} cannot be reached: {error or type(error).__name__}; start it, or set plugins.influxdb.url"
+        ) from error
     if (version := _version(answer)) is not None:
         return "v1" if version.startswith("1.") else "v2"
     if answer.status_code in {401, 403} and settings.token:

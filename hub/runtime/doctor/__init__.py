@@ -1,39 +1,30 @@
 """Looks at everything the hub needs, and says for each what is wrong and how to mend it."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hub.clock import SystemClock
 from hub.configuration import Configuration
 from hub.errors import HubError
 from hub.flow import Check
+from hub.offer import CHUNK_BYTES
 from hub.runtime import control, nightly
-from hub.runtime.ballast import MIB, TIGHT_BYTES
 from hub.runtime.broker_check import try_login
 from hub.runtime.discretion import blotted
-from hub.runtime.disk_watch import LOW_BYTES
+from hub.runtime.doctor.finding import Finding, remark
+from hub.runtime.doctor.folder import look_at_disk, look_at_store
+from hub.runtime.doctor.machine import look_at_machine
+from hub.runtime.doctor.running import look_at_hub, state_of
+from hub.runtime.embedded import is_loopback
 from hub.runtime.lineup import STORE_FILE, Member, line_up
 from hub.runtime.store import SqliteStore
 from hub.runtime.words import describe, reason_of
 
-LEAST_FREE_BYTES = TIGHT_BYTES
 CHECK_S = 20.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor."""
-
-    what: str
-    ok: bool
-    text: str
-    needed: bool = True
+LARGEST_CHUNK = CHUNK_BYTES + 200
+"""As a message, with its topic."""
 
 
 async def examine_now(configuration: Configuration) -> list[Finding]:
@@ -63,17 +54,18 @@ async def examine(
     """
     checks = [check for member in members for check in member.declared.checks] + _grafana(configuration)
     looks = [
-        _store(configuration.data_dir),
+        look_at_store(configuration.data_dir),
         _broker(configuration, patience),
         *(_look(check, patience) for check in checks),
     ]
     store, broker, *others = await asyncio.gather(*looks)
     return [
         *_config(configuration, members),
-        *(_plugin(member) for member in members),
-        _disk(configuration.data_dir),
+        *(_plugin(member, health) for member in members),
+        *look_at_machine(configuration.data_dir),
+        look_at_disk(configuration.data_dir),
         store,
-        _hub(configuration.data_dir, health),
+        *look_at_hub(configuration, health),
         broker,
         Finding("backup", *nightly.told(configuration, SystemClock().now()), needed=False),
         *others,
@@ -87,68 +79,35 @@ def _config(configuration: Configuration, members: Sequence[Member]) -> list[Fin
     ]
 
 
-def _plugin(member: Member) -> Finding:
+def _plugin(member: Member, health: dict[str, Any] | None) -> Finding:
     if member.failure:
         return Finding(f"plugin {member.name}", False, f"{member.failure}; mend it, or remove its section")
+    if trouble := state_of(member.name, health):
+        state, words = trouble
+        return Finding(f"plugin {member.name}", False, f"{state}: {words}", needed=state == "failed")
     return Finding(f"plugin {member.name}", True, f"loaded ({member.offer and member.offer.origin})")
-
-
-def _disk(data_dir: Path) -> Finding:
-    there = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.exists())
-    try:
-        free = shutil.disk_usage(there).free
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        return Finding("disk", False, f"{there} cannot be written: {error.strerror}; make it writable, or set data_dir")
-    text = f"{free // 2**20} MiB free at {there}"
-    if free < LEAST_FREE_BYTES:
-        return Finding("disk", False, f"{text}; free some space: the hub needs {LEAST_FREE_BYTES // 2**20} MiB")
-    if free < LOW_BYTES:
-        return Finding(
-            "disk",
-            False,
-            f"{text}; below {LEAST_FREE_BYTES // MIB} the hub lets go of what can be had again: free some space",
-            needed=False,
-        )
-    return Finding("disk", True, text)
-
-
-async def _store(data_dir: Path) -> Finding:
-    return await asyncio.to_thread(_look_at_store, data_dir / STORE_FILE)
-
-
-def _look_at_store(file: Path) -> Finding:
-    if not file.exists():
-        return Finding("store", True, "none yet; `hub run` makes it")
-    try:
-        store = SqliteStore.open(file, SystemClock(), read_only=True)
-        try:
-            if damage := store.verdict():
-                return Finding("store", False, f"{file}: {damage}; it is moved aside and rebuilt at the next start of the hub")
-            return Finding("store", True, f"{file}, {store.last_seq()} facts for {', '.join(store.symbols()) or 'no symbol yet'}")
-        finally:
-            store.close()
-    except HubError as error:
-        return Finding("store", False, f"{reason_of(error)}; a damaged store is moved aside and rebuilt at the next start of the hub")
-
-
-def _hub(data_dir: Path, health: dict[str, Any] | None) -> Finding:
-    if health is None:
-        if control.hub_runs(data_dir):
-            return Finding("hub", False, "runs, and does not answer; stop it, and look at its log", needed=False)
-        return Finding("hub", True, "does not run; `hub run` starts it", needed=False)
-    broker = health["broker"]
-    if trouble := broker["last_error"] or broker["stuck"]:
-        return Finding("hub", False, f"runs, and says of the broker: {trouble}", needed=False)
-    return Finding("hub", True, f"runs since {health['started_at']}", needed=False)
 
 
 async def _broker(configuration: Configuration, patience: float) -> Finding:
     mqtt = configuration.settings.mqtt
     if mqtt.embedded and not mqtt.on_socket and not await _somebody_listens(mqtt.host, mqtt.port):
+        if mqtt.username is None and not is_loopback(mqtt.host):
+            return remark(
+                "broker", f"the embedded one will let everybody in who reaches {mqtt.address}: set mqtt.username and mqtt.password"
+            )
         return Finding("broker", True, f"nothing listens on {mqtt.address}; the embedded one will")
-    return await _look(Check("broker", lambda: try_login(mqtt)), patience)
+    least: list[int] = []
+
+    async def log_in() -> str:
+        login = await try_login(mqtt)
+        least.append(login.largest_packet)
+        return login.words
+
+    found = await _look(Check("broker", log_in), patience)
+    if found.ok and least[0] < LARGEST_CHUNK:
+        words = f"takes {least[0]:,} bytes at once, and an offered model comes in pieces of {LARGEST_CHUNK:,}: set max_packet_size 262144"
+        return remark("broker", f"{mqtt.address} {words}")
+    return found
 
 
 async def _somebody_listens(host: str, port: int) -> bool:
