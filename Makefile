@@ -5,7 +5,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBIAN := chromium docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace systemd
 SERVICES := influxdb mosquitto nginx ssh
 
-.PHONY: install uninstall help setup servers demo run test test-homeassistant check bench torture dashboards schemas screenshots lock clean
+.PHONY: install uninstall help setup servers demo run test test-homeassistant check bench torture dashboards schemas screenshots lock audit sbom clean
 
 help:
 	@echo "make demo | run | install | test | check | bench | torture"
@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 	@python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -77,10 +77,30 @@ schemas: setup
 screenshots: setup servers
 	$(BIN)/python -m tests.dashboard.screenshots docs/images
 
+# Where the parts come from: what is known against them, and a list of them (CycloneDX).
+SUPPLY := .venv-supply
+$(SUPPLY)/.ready: requirements/supply.txt
+	@python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	python3 -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
+	touch $@
+
+audit: $(SUPPLY)/.ready
+	$(SUPPLY)/bin/python .ci/audit.py $(SUPPLY)/bin/pip-audit requirements/run.txt requirements/trainer.txt
+
+sbom: $(SUPPLY)/.ready
+	mkdir -p dist
+	for part in run trainer; do PYTHONWARNINGS=ignore $(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/tickerml-$$part.cdx.json requirements/$$part.txt; done
+
+# Every part with its hash, for all kinds of machines: run (a Pi), trainer (a PC, torch with CUDA), dev (the tests), supply (the two above).
+TORCH := 2.13.0
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --group dev --extra dashboard --extra trainer-but-torch pyproject.toml -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements/dev.txt --extra dashboard pyproject.toml -o requirements/run.txt
+	$(COMPILE) --group dev --extra dashboard --extra trainer-but-torch pyproject.toml -o requirements/dev.txt
+	$(COMPILE) -c requirements/dev.txt --extra dashboard pyproject.toml -o requirements/run.txt
+	echo torch==$(TORCH) | $(COMPILE) -c requirements/dev.txt -c - --extra trainer --extra dashboard pyproject.toml -o requirements/trainer.txt
+	$(COMPILE) --group supply -o requirements/supply.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(SUPPLY) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -150,7 +150,8 @@ def test_a_problem_names_the_variable_or_the_line_it_came_from(load: Load) -> No
     assert problems(configuration) == [
         ".env:3: TICKERML__MQTT__PORT: mqtt.port: 'many' will not do: must be a whole number",
         "environment: TICKERML__MQTT__TLS: mqtt.tls: 'maybe' will not do: must be true or false",
-        ".env:4: TICKERML__HOTS: hots: unknown key; known here: symbols, data_dir, plugin_dir, mqtt, clock, log, backup, retention, grafana, plugins",
+        ".env:4: TICKERML__HOTS: hots: unknown key; known here: "
+        "symbols, data_dir, plugin_dir, mqtt, clock, log, backup, retention, grafana, plugins",
     ]
 
 
