@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_valid
 
 from hub.configuration import Configuration, load_configuration
 from hub.errors import SettingsError
-from hub.settings import Duration, LocalPath, PluginSettings, SettingsModel, SymbolName, WebAddress
+from hub.settings import Duration, HubSettings, LocalPath, PluginSettings, SettingsModel, SymbolName, WebAddress
 
 CANARY = "canary-7311"
 
@@ -150,8 +150,7 @@ def test_a_problem_names_the_variable_or_the_line_it_came_from(load: Load) -> No
     assert problems(configuration) == [
         ".env:3: TICKERML__MQTT__PORT: mqtt.port: 'many' will not do: must be a whole number",
         "environment: TICKERML__MQTT__TLS: mqtt.tls: 'maybe' will not do: must be true or false",
-        ".env:4: TICKERML__HOTS: hots: unknown key; known here: "
-        "symbols, data_dir, plugin_dir, mqtt, clock, log, backup, retention, grafana, plugins",
+        f".env:4: TICKERML__HOTS: hots: unknown key; known here: {', '.join(HubSettings.model_fields)}",
     ]
 
 
