@@ -283,6 +283,17 @@ class Database:
                 self._forget(connection)
             raise self._trouble(error) from error
 
+    @contextmanager
+    def _moment(self) -> "Iterator[Run]":
+        """Reads that all see the file as it is at the first of them."""
+        with self._reading() as run:
+            run("BEGIN")
+            try:
+                yield run
+            finally:
+                with suppress(sqlite3.Error):
+                    run("ROLLBACK")
+
     def _rows(self, sql: str, *arguments: Any) -> list[Any]:
         with self._reading() as run, closing(run(sql, arguments)) as cursor:
             return list(cursor)

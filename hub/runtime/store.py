@@ -175,15 +175,20 @@ class SqliteStore(Database):
         return sorted([*known, *unexplained], key=lambda gap: gap.first_open_time)
 
     def facts_after(self, seq: int, kinds: Kinds, limit: int) -> list[tuple[int, Message]]:
-        """Up to `limit` facts newer than `seq`, in order: bars as they are now, all else as it was when it was recorded."""
-        found: list[tuple[int, Message]] = []
-        if Bar in kinds:
-            rows = self._rows(f"SELECT seq, {COLUMNS} FROM bar WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
-            found += self._numbered_bars(rows)
-        if others := [kind.__name__ for kind in kinds if kind is not Bar]:
-            places = ", ".join("?" * len(others))
-            sql = f"SELECT seq, kind, payload FROM fact WHERE seq > ? AND {BY_SEQ} IN ({places}) ORDER BY seq LIMIT ?"
-            found += self._made(lambda row: (row[0], _KINDS[row[1]].model_validate_json(row[2])), self._rows(sql, seq, *others, limit))
+        """Up to `limit` facts newer than `seq`, in order: bars as they are now, all else as it was when it was recorded.
+
+        All of one moment: a bar that is recorded while the others are read must not be passed by, with one of them as the newest.
+        """
+        bars: list[Any] = []
+        rows: list[Any] = []
+        with self._moment() as run:
+            if Bar in kinds:
+                bars = run(f"SELECT seq, {COLUMNS} FROM bar WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)).fetchall()
+            if others := [kind.__name__ for kind in kinds if kind is not Bar]:
+                places = ", ".join("?" * len(others))
+                sql = f"SELECT seq, kind, payload FROM fact WHERE seq > ? AND {BY_SEQ} IN ({places}) ORDER BY seq LIMIT ?"
+                rows = run(sql, (seq, *others, limit)).fetchall()
+        found = self._numbered_bars(bars) + self._made(lambda row: (row[0], _KINDS[row[1]].model_validate_json(row[2])), rows)
         return sorted(found, key=lambda fact: fact[0])[:limit]
 
     def waiting(self, seq: int, kinds: Kinds) -> int:

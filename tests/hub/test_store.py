@@ -2,8 +2,11 @@
 
 import sqlite3
 import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -190,3 +193,38 @@ def test_hot_reads_use_an_index(tmp_path: Path) -> None:
         plan = " ".join(row[3] for row in looks.execute(f"EXPLAIN QUERY PLAN {sql}"))
         assert "SEARCH" in plan, plan
         assert "SCAN" not in plan, plan
+
+
+def between(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Takes its time, so that the others get a turn."""
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.002)
+        return read(*arguments)
+
+    return slowly
+
+
+def test_who_follows_the_facts_is_passed_by_none_while_they_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars and the rest stand in two tables: read one after the other, a bar that comes between would never be forwarded."""
+    store, over, seen = opened(tmp_path), threading.Event(), list[int]()
+    alert = Alert(symbol="BTC-USDT", source="test", text="x", raised_at=START)
+
+    def follow() -> None:
+        while True:
+            last = over.is_set()
+            found = [seq for seq, _ in store.facts_after(seen[-1] if seen else 0, (Bar, Alert), 500)]
+            seen.extend(found)
+            if last and not found:
+                return
+
+    monkeypatch.setattr(store, "_numbered_bars", between(store._numbered_bars))
+    follower = threading.Thread(target=follow)
+    follower.start()
+    for minute in range(600):
+        at = START + timedelta(minutes=minute)
+        store.record(bars(minute + 1.0, start=at))
+        store.record([alert])
+    over.set()
+    follower.join()
+    assert seen == list(range(1, 1201))
