@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,6 @@ from tests.influx import Influx
 from tests.sshd import Sshd
 
 BEGIN = datetime.fromisoformat("2026-03-01T23:40:00Z")
-SPEED = 60.0
 FORWARDERS = ("mqtt", "influxdb.influxdb")
 CRASHER = '''
 """Ends its process with a segmentation fault, again and again."""
@@ -54,11 +53,14 @@ Key = tuple[str, int]
 class House:
     """Everything is on 127.0.0.1, on free ports, in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, speed: float = 60.0, plugins: Mapping[str, Any] | None = None) -> None:
+        """`speed`: of its time; `plugins`: sections in place of, or beside, those of a house full of faults."""
         self.folder = folder
+        self.speed = speed
+        self._plugins = {"crasher": {}} if plugins is None else plugins
         self.data = folder / "data"
         self.dumps = folder / "dumps"
-        self.exchange = ScriptedExchange(BEGIN, SPEED)
+        self.exchange = ScriptedExchange(BEGIN, speed)
         self._around = ExitStack()
         self._loop = asyncio.new_event_loop()
         self._hub: subprocess.Popen[bytes] | None = None
@@ -69,6 +71,7 @@ class House:
         around = self._around
         thread = threading.Thread(target=self._loop.run_forever)
         thread.start()
+        around.callback(self._loop.close)
         around.callback(thread.join)
         around.callback(self._loop.call_soon_threadsafe, self._loop.stop)
         for name in ("broker", "sshd", "dumps", "influx"):
@@ -98,8 +101,8 @@ class House:
                     "target_key_file": str(self.sshd.key),
                     "known_hosts": str(self.sshd.known_hosts),
                 },
-                "crasher": {},
-            },
+            }
+            | self._plugins,
         }
         (self.folder / "config.yaml").write_text(json.dumps(values), encoding="utf-8")
         around.callback(self.kill_hub)
@@ -114,7 +117,10 @@ class House:
     def start_hub(self, *, hours_off: float = 0.0, wrapped: Callable[[Sequence[str]], list[str]] = list) -> None:
         """`hours_off`: how wrong its clock is; `wrapped`: its command in something."""
         start = self.exchange.clock.now().timestamp() + hours_off * 3600
-        clock = {"TICKERML__CLOCK__START": datetime.fromtimestamp(start).astimezone().isoformat(), "TICKERML__CLOCK__SPEED": str(SPEED)}
+        clock = {
+            "TICKERML__CLOCK__START": datetime.fromtimestamp(start).astimezone().isoformat(),
+            "TICKERML__CLOCK__SPEED": str(self.speed),
+        }
         self.lives += 1
         with (self.folder / "log").open("ab") as log:
             command = wrapped([*HUB, "run"])
@@ -137,6 +143,12 @@ class House:
         code = self._hub.wait(20)
         self._hub = None
         return code
+
+    @property
+    def pid(self) -> int:
+        """Of the hub itself."""
+        assert self._hub is not None
+        return self._hub.pid
 
     def ask(self, verb: str, **values: Any) -> Any:
         """As its commands do."""

@@ -62,6 +62,19 @@ async def test_no_partial_bar_is_stored_in_a_day_of_polls() -> None:
     assert not made.unaccounted(START - HOUR, START + timedelta(hours=23))
 
 
+@pytest.mark.torture
+@pytest.mark.timeout(1800)
+async def test_no_partial_bar_is_stored_in_100000_polls() -> None:
+    """The same, for five weeks."""
+    async with station() as made:
+        for _ in range(36):
+            await made.run_for(86_400)
+            made.exchange.asked.clear()
+            made.batches.clear()
+    assert made.exchange._polls >= 100_000
+    assert_true_bars(made)
+
+
 async def test_nothing_is_asked_in_the_first_two_seconds_of_a_minute() -> None:
     """X12: everybody asks at :00."""
     random.seed(1)
