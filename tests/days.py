@@ -37,7 +37,7 @@ def a_day(
             if minute % 5 == 4:
                 for horizon in (5, 10, 30):
                     for model, role in ((LIVE, "live"), (SHADOW, "shadow")):
-                        made.append(_forecast(symbol, at, prices[symbol], horizon, model, role, chance))
+                        made.append(forecast(symbol, at, prices[symbol], horizon, model, role, chance))
         if minute % 60 == 30:
             made += _news(at, chance)
     first, last = start + timedelta(minutes=GAP[0]), start + timedelta(minutes=GAP[1] - 1)
@@ -54,7 +54,7 @@ def a_day(
             for symbol in symbols
         ]
     now = start + timedelta(minutes=minutes)
-    made += [_score(symbol, horizon, model, now) for symbol in symbols for horizon in (5, 10, 30) for model in (LIVE, SHADOW)]
+    made += [score(symbol, horizon, model, now) for symbol in symbols for horizon in (5, 10, 30) for model in (LIVE, SHADOW)]
     made.append(Alert(symbol=symbols[0], source="alerts", text="<b>sure</b> of a rise", severity="warning", raised_at=now))
     return made + _models(now)
 
@@ -67,7 +67,7 @@ def _bar(symbol: str, at: datetime, before: float, price: float, *, stands_in: b
     return Bar(symbol=symbol, open_time=at, open=before, high=high, low=low, close=price, volume=1.5, source="binanceus")
 
 
-def _forecast(symbol: str, at: datetime, price: float, horizon: int, model: ModelId, role: str, chance: random.Random) -> Forecast:
+def forecast(symbol: str, at: datetime, price: float, horizon: int, model: ModelId, role: str, chance: random.Random) -> Forecast:
     made, p_up, spread = at + timedelta(minutes=1), chance.uniform(0.35, 0.65), 0.0006 * horizon**0.5 * 1.28
     return Forecast(
         symbol=symbol,
@@ -98,7 +98,7 @@ def _news(at: datetime, chance: random.Random) -> list[Message]:
     return [*articles, *(Sentiment(asset=asset, hour=hour, score=score, articles=1, scorer="lexicon") for asset in ("BTC", "ETH"))]
 
 
-def _score(symbol: str, horizon: int, model: ModelId, now: datetime) -> Score:
+def score(symbol: str, horizon: int, model: ModelId, now: datetime) -> Score:
     told = {"n": 280, "skill": -0.01, "skill_low": -0.02, "auc": 0.5, "hit_rate": 0.5, "brier": 0.25, "coverage": 0.8}
     role = "live" if model is LIVE else "shadow"
     return Score(symbol=symbol, horizon_minutes=horizon, **told, window="7d", model=model, role=role, scored_at=now)

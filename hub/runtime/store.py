@@ -38,6 +38,16 @@ WHERE excluded.quality > quality OR (excluded.quality = quality AND ({VALUES}) I
 """
 BY_SEQ = "+kind"
 """The plus keeps SQLite from reading every fact of a kind, from the first on, to find the few that are new."""
+NEWEST = """
+WITH RECURSIVE each(topic) AS (
+  SELECT min(topic) FROM fact WHERE kind = ?1
+  UNION ALL SELECT (SELECT min(topic) FROM fact WHERE kind = ?1 AND topic > each.topic) FROM each WHERE each.topic IS NOT NULL
+)
+SELECT seq, payload FROM fact WHERE seq IN (
+  SELECT (SELECT max(seq) FROM fact WHERE kind = ?1 AND topic = each.topic) FROM each WHERE topic IS NOT NULL
+) ORDER BY seq
+"""
+"""From topic to topic by the index: however many facts each has, they are not read."""
 GAP = "symbol, first_open_time, last_open_time, reason, tries, next_try_at"
 SENSE = """
 SELECT CASE
@@ -218,8 +228,7 @@ class SqliteStore(Database):
         return dict(self._rows("SELECT symbol, open_time FROM frontier"))
 
     def newest(self, kind: type[MessageT]) -> list[MessageT]:
-        sql = "SELECT payload FROM fact WHERE seq IN (SELECT max(seq) FROM fact WHERE kind = ? GROUP BY topic)"
-        return self._made(lambda row: kind.model_validate_json(row[0]), self._rows(sql, kind.__name__))
+        return self._made(lambda row: kind.model_validate_json(row[1]), self._rows(NEWEST, kind.__name__))
 
     def newest_first(self, kind: type[MessageT], role: str = "live", **fields: object) -> Iterator[MessageT]:
         sql = "SELECT seq, payload FROM fact WHERE kind = ? AND topic = ? AND seq < ? ORDER BY seq DESC LIMIT ?"

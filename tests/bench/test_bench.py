@@ -10,6 +10,7 @@ from bench.__main__ import names, table
 from bench.row import Row, side_by_side
 
 SMALL: dict[str, dict[str, Any]] = {
+    "age": {"young": 2, "old": 3, "rounds": 1, "times": 1},
     "backfill": {"bars": 1500, "rounds": 1},
     "bus": {"count": 200, "rounds": 1},
     "forecast": {"rounds": 2},
