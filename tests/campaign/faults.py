@@ -161,8 +161,9 @@ def exchange_ban(house: House) -> float:
         until = house.exchange.now_ms() + 300_000
         raise Says(b'{"code":-1003,"msg":"Way too many requests; IP banned until %d."}' % until, 418)
 
+    before = len(house.log)
     house.exchange.mood = mood
-    house.until(lambda: "banned this address" in house.log[-20_000:], "the ban is seen")
+    house.until(lambda: "banned this address" in house.log[before:], "the ban is seen")
     time.sleep(0.5)  # what was on its way
     house.exchange.mood, asked = None, house.exchange.asked
     house.kill_hub()
