@@ -5,7 +5,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBIAN := chromium docker-compose influxdb mosquitto nginx-light openssh-client openssh-server openssl strace systemd
 SERVICES := influxdb mosquitto nginx ssh
 
-.PHONY: install uninstall help setup servers demo run test test-homeassistant check bench torture dashboards schemas screenshots lock audit sbom clean
+.PHONY: install uninstall help setup servers demo run test test-homeassistant check bench torture dashboards schemas screenshots lock audit sbom peers clean
 
 help:
 	@echo "make demo | run | install | test | check | bench | torture"
@@ -63,7 +63,17 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup servers
+# What the benchmarks stand beside, each in a venv of its own.
+PEERS := .venv-peers
+$(PEERS)/%/.ready: bench/peers/%.txt
+	@python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	python3 -m venv $(PEERS)/$*
+	$(PEERS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+peers: $(PEERS)/freqtrade/.ready $(PEERS)/homeassistant/.ready
+
+bench: setup servers peers
 	$(BIN)/python -m bench $(ROWS)
 
 # The boards are written in Python (grafana/boards) and committed as the JSON that Grafana reads.
@@ -103,4 +113,4 @@ lock:
 	$(COMPILE) --group supply -o requirements/supply.txt
 
 clean:
-	rm -rf $(VENV) $(SUPPLY) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(SUPPLY) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

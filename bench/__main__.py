@@ -15,10 +15,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.plot import plot
 from bench.row import Row
 
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "results.json"
+RESULTS, PLOT = FOLDER / "results.json", FOLDER / "results.svg"
 WIDTH = 180
 """Columns, where no terminal says how many it has."""
 
@@ -30,9 +31,9 @@ def names() -> list[str]:
 
 def table(rows: Sequence[Row], caption: str) -> Table:
     """The rows for people."""
-    shown = Table("row", "ours", "yardstick", "ratio", "target", "met?", "note", caption=caption, caption_justify="left")
+    shown = Table("row", "ours", "beside it", "ratio", "target", "of it", "note", caption=caption, caption_justify="left")
     for row in rows:
-        met = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met]
+        reached = "" if row.reached is None else f"[{'green' if row.met else 'red'}]{100 * row.reached:,.0f} %[/]"
         yardstick = "" if row.yardstick is None else f"{_number(row.yardstick)} {row.unit}, {row.beside}"
         shown.add_row(
             row.name,
@@ -40,7 +41,7 @@ def table(rows: Sequence[Row], caption: str) -> Table:
             yardstick,
             "" if row.ratio is None else f"{row.ratio:.2f}",
             row.target,
-            met,
+            reached,
             row.note,
         )
     return shown
@@ -58,7 +59,7 @@ def _measured(chosen: Sequence[str], console: Console) -> Iterator[Row]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, show, and leave the figures in results.json."""
+    """Measure, show, and leave the figures in results.json and results.svg."""
     known = names()
     chosen = [name for argument in arguments for name in argument.split(",") if name] or known
     if unknown := [name for name in chosen if name not in known]:
@@ -69,9 +70,15 @@ def main(arguments: Sequence[str]) -> None:
     load.append(f"{os.getloadavg()[0]:.1f}")
     caption = f"{machine}; load {' before, '.join(load)} after. On a busy machine the bounds are harder to keep; the ratios hardly change."
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table(rows, caption))
+    plot(rows, machine, PLOT)
     RESULTS.write_text(
         json.dumps(
-            {"machine": machine, "load": load, "rows": [asdict(row) | {"target": row.target, "met": row.met} for row in rows]}, indent=2
+            {
+                "machine": machine,
+                "load": load,
+                "rows": [asdict(row) | {"target": row.target, "met": row.met, "reached": row.reached} for row in rows],
+            },
+            indent=2,
         )
         + "\n",
         encoding="utf-8",

@@ -101,4 +101,4 @@ def rows(bars: int = BARS, rounds: int = 5) -> list[Row]:
 
     with tempfile.TemporaryDirectory() as files, exchange(write_history(Path(files), bars)) as url:
         measured = interleaved(rounds, ours, bare)
-    return [side_by_side("backfill", "bars/s", "bare download and insert", measured, 0.6, f"2 x {bars:,} bars to disk")]
+    return [side_by_side("backfill", "bars/s", "bare download and insert", measured, 0.8, f"2 x {bars:,} bars to disk")]

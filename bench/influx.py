@@ -99,7 +99,7 @@ def rows(count: int = 20_000, rounds: int = 5) -> list[Row]:
     client = speeds["influxdb_client"]
     beside = "influxdb-client's batching API"
     return [
-        side_by_side("points into InfluxDB, with hours and days", "points/s", beside, list(zip(speeds["sink"], client, strict=True)), 2),
-        side_by_side("points into InfluxDB, minutes alone", "points/s", beside, list(zip(speeds["minutes"], client, strict=True)), 2),
-        side_by_side("points by the second API, minutes alone", "points/s", beside, list(zip(speeds["proxied"], client, strict=True)), 2),
+        side_by_side("points into InfluxDB, with hours and days", "points/s", beside, list(zip(speeds["sink"], client, strict=True)), 5),
+        side_by_side("points into InfluxDB, minutes alone", "points/s", beside, list(zip(speeds["minutes"], client, strict=True)), 5),
+        side_by_side("points by the second API, minutes alone", "points/s", beside, list(zip(speeds["proxied"], client, strict=True)), 5),
     ]

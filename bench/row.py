@@ -37,6 +37,13 @@ class Row:
             return self.ratio is not None and self.ratio >= self.at_least
         return None if self.at_most is None else self.ours <= self.at_most
 
+    @property
+    def reached(self) -> float | None:
+        """How much of the promise: 1 is just kept, 2 is twice as good, 0.5 half as good; None where there is none."""
+        if self.at_least is not None:
+            return 0.0 if self.ratio is None else self.ratio / self.at_least
+        return None if self.at_most is None else self.at_most / max(self.ours, 1e-12)
+
 
 def interleaved(rounds: int, *measures: Callable[[], float]) -> list[tuple[float, ...]]:
     """Every measure once a round, in turn: a busy moment of the machine is shared."""

@@ -19,11 +19,11 @@ STATE = "tickerml/hub/state"
 
 
 @contextmanager
-def listener(port: int) -> Iterator[threading.Event]:
-    """Set once the hub on this broker is online; looks for the broker until there is one."""
+def listener(port: int, topic: str = STATE) -> Iterator[threading.Event]:
+    """Set once whoever speaks on that topic of this broker is online; looks for the broker until there is one."""
     online, over = threading.Event(), threading.Event()
     client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.on_connect = lambda *_: client.subscribe(STATE, 1)
+    client.on_connect = lambda *_: client.subscribe(topic, 1)
     client.on_message = lambda _client, _data, message: online.set() if message.payload == b"online" else None
 
     def look() -> None:

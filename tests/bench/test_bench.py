@@ -2,11 +2,13 @@
 
 import importlib
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.__main__ import names, table
+from bench.plot import plot
 from bench.row import Row, side_by_side
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -18,6 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "idle": {"seconds": 1.0, "settle_s": 0.0},
     "memory": {"bars": 1500},
     "serving": {"runs": 3, "rounds": 1},
+    "skill": {"minutes": 3_000, "seconds": 0.5},
     "start": {"rounds": 1},
     "training": {"minutes": 3_000, "steps": 1, "rounds": 1},
     "disk": {"minutes": 10},
@@ -37,6 +40,16 @@ def test_every_row_can_be_measured(name: str) -> None:
         assert row.unit
         assert row.met is not None or not row.target
     assert table(rows, "").row_count == len(rows)
+
+
+def test_the_picture_shows_every_promise(tmp_path: Path) -> None:
+    rows = [Row("kept", 50, "MB", at_most=100), Row("broken", 200, "MB", at_most=100), Row("told", 1, "s")]
+    assert [row.reached for row in rows] == [2.0, 0.5, None]
+    plot(rows, "a machine", tmp_path / "x.svg")
+    text = (tmp_path / "x.svg").read_text()
+    assert "kept" in text
+    assert "broken" in text
+    assert "told" not in text
 
 
 def test_a_row_is_met_by_its_ratio_or_by_its_bound() -> None:
