@@ -125,7 +125,10 @@ def rows(bars: int = BARS, rounds: int = 3) -> list[Row]:
 
         found = interleaved(rounds, lambda: measured(by_the_hub), lambda: measured(by_freqtrade))  # type: ignore[arg-type, return-value]
     whole, asking = ([(mine[place], other[place]) for mine, other in found] for place in (0, 1))  # type: ignore[index]
-    note = f"2 x {bars:,} bars; ours are checked, committed and synced page by page, its are held in memory and written once, as feather"
+    note = (
+        f"2 x {bars:,} bars; ours are checked, committed and synced page by page, its are held in memory and written once, as feather;"
+        " what leaves the same on disk without any check is bare in row backfill, and the limit"
+    )
     return [
         side_by_side("history, the whole command", "bars/s", "Freqtrade download-data", whole, 10, note),
         side_by_side("history, while it is asked for", "bars/s", "Freqtrade download-data", asking, 10, "it asks for many pages at once"),
