@@ -15,9 +15,9 @@ from hub.clock import SystemClock
 from hub.ledger import accuracy
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Alert, Bar, Forecast, Message, Score
+from hub.runtime.disk.store import SqliteStore
 from hub.runtime.health import stored
-from hub.runtime.outbox import DURABLE
-from hub.runtime.store import SqliteStore
+from hub.runtime.mqtt.outbox import DURABLE
 from hub.testing import START, bars
 from tests.days import LIVE, forecast, score
 

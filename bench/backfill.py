@@ -18,12 +18,12 @@ from hub.clock import FastClock
 from hub.configuration import load_configuration
 from hub.flow import Source
 from hub.market.interval import MINUTE_MS, to_ms
-from hub.runtime.connection import PAGE_BYTES, PRAGMAS
-from hub.runtime.interpreter import settle_in
-from hub.runtime.lineup import STORE_FILE, line_up
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
-from hub.runtime.supervisor import PluginWatch, Supervisor
+from hub.runtime.disk.connection import PAGE_BYTES, PRAGMAS
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.interpreter import settle_in
+from hub.runtime.hosting.lineup import STORE_FILE, line_up
+from hub.runtime.hosting.supervisor import PluginWatch, Supervisor
 from hub.testing import MemoryBus
 
 PAGE = 1000

@@ -14,7 +14,7 @@ from bench.row import Row, interleaved, side_by_side
 from bench.station import mosquitto
 from hub.clock import SystemClock
 from hub.messages import Message
-from hub.runtime.bus import Bus
+from hub.runtime.mqtt.bus import Bus
 from hub.settings import MqttSettings
 from hub.testing import bars
 from hub.topics import encode, topic_of

@@ -10,9 +10,9 @@ import structlog
 from bench.row import Row
 from hub.clock import SystemClock
 from hub.messages import Bar
-from hub.runtime.outbox import CURSOR, DURABLE, Outbox
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.mqtt.outbox import CURSOR, DURABLE, Outbox
 from hub.testing import START, MemoryBus, bars
 
 MINUTES = 1440

@@ -12,8 +12,8 @@ import onnxruntime
 
 from bench.row import Row, interleaved
 from hub.market.interval import MINUTE_MS, to_ms
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, FakeClock, FakeHub
 from plugins.inference.forecasting import Forecasting
 from plugins.inference.model_file import INPUT, OUTPUTS

@@ -14,8 +14,8 @@ from bench.row import Row
 from bench.station import bars_in, hub, mosquitto, published_by, resident_mb, wait_until
 from hub.clock import SystemClock
 from hub.market.interval import MINUTE_MS, floor_minute, to_ms
-from hub.runtime.outbox import CURSOR
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.mqtt.outbox import CURSOR
 from tests.hubs import ENVIRONMENT
 
 COUNTS = (2, 20, 200, 1_000)

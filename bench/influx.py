@@ -23,7 +23,7 @@ from bench.row import Row, side_by_side
 from hub.clock import SystemClock
 from hub.errors import Forgotten
 from hub.messages import Bar
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import FakeHub, bars
 from plugins import influxdb
 from plugins.influxdb.delivery import Delivery

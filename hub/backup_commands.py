@@ -16,7 +16,7 @@ def backup(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
     import asyncio
 
     from hub.clock import SystemClock
-    from hub.runtime.backup import back_up
+    from hub.runtime.backups.backup import back_up
 
     configuration = configuration_of(context)
     asyncio.run(_learn_secrets(configuration))
@@ -27,8 +27,8 @@ def backup(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
 def restore(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     """Take an archive of `hub backup` out into an empty data_dir, once all of it is found whole."""
     from hub.runtime import control
-    from hub.runtime.restore import configuration_in
-    from hub.runtime.restore import restore as take_out
+    from hub.runtime.backups.restore import configuration_in
+    from hub.runtime.backups.restore import restore as take_out
 
     configuration = configuration_of(context)
     if not (config := configuration.config_file).exists():
@@ -45,7 +45,7 @@ async def _learn_secrets(configuration: "Configuration") -> None:
     import asyncio
 
     from hub.clock import SystemClock
-    from hub.runtime.lineup import line_up
+    from hub.runtime.hosting.lineup import line_up
 
     members = await line_up(configuration, SystemClock())
     await asyncio.gather(*(member.leave() for member in members))

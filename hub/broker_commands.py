@@ -31,7 +31,7 @@ def setup(
     import sys
 
     from hub.clock import SystemClock
-    from hub.runtime.broker_setup import FOLDER, ROLES, SOCKET, Wanted, next_steps, own_names, set_up
+    from hub.runtime.mqtt.broker_setup import FOLDER, ROLES, SOCKET, Wanted, next_steps, own_names, set_up
 
     if unknown := [role for role in renew or () if role not in ROLES]:
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(ROLES)}", param_hint="--renew")

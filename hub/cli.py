@@ -143,7 +143,7 @@ def graph(context: typer.Context, as_json: AsJson = False) -> None:
 
     from hub.clock import SystemClock
     from hub.runtime.graph import flow_rows, mermaid
-    from hub.runtime.lineup import line_up
+    from hub.runtime.hosting.lineup import line_up
     from hub.runtime.logs import prints_logged
     from hub.testing import MemoryStore
 

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hub.configuration import Configuration
-    from hub.runtime.store import SqliteStore
+    from hub.runtime.disk.store import SqliteStore
 
 
 def configuration_of(context: typer.Context, *, check: bool = True) -> "Configuration":
@@ -35,7 +35,7 @@ def set_up_logs(configuration: "Configuration") -> None:
 def store_of(configuration: "Configuration") -> "SqliteStore":
     """What is on disk, to read only, whether the hub runs or not."""
     from hub.clock import SystemClock
-    from hub.runtime.lineup import STORE_FILE
-    from hub.runtime.store import SqliteStore
+    from hub.runtime.disk.store import SqliteStore
+    from hub.runtime.hosting.lineup import STORE_FILE
 
     return SqliteStore.open(configuration.data_dir / STORE_FILE, SystemClock(), read_only=True)

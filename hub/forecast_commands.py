@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hub.ledger import Entry
     from hub.messages import Score
-    from hub.runtime.store import SqliteStore
+    from hub.runtime.disk.store import SqliteStore
 
 app = typer.Typer(no_args_is_help=True, help="Forecasts: what was said, what came, and how good it was.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -9,9 +9,9 @@ from typing import Any
 
 from hub.clock import FastClock
 from hub.messages import Bar, Message, PluginState
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
-from hub.runtime.supervisor import PluginWatch, Supervisor
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.supervisor import PluginWatch, Supervisor
 from hub.testing import START, FakeHub, MemoryBus
 from plugins import influxdb
 

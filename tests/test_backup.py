@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from hub.clock import SystemClock
 from hub.configuration import load_configuration
 from hub.errors import HubError
-from hub.runtime.archive import MANIFEST
-from hub.runtime.backup import back_up, without
-from hub.runtime.nightly import archives, back_up_nightly, back_up_tonight, due, folder_of, told
-from hub.runtime.restore import restore
-from hub.runtime.store import SqliteStore
+from hub.runtime.backups.archive import MANIFEST
+from hub.runtime.backups.backup import back_up, without
+from hub.runtime.backups.nightly import archives, back_up_nightly, back_up_tonight, due, folder_of, told
+from hub.runtime.backups.restore import restore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import FakeClock, FakeHub, bars
 from tests.days import a_day
 from tests.disks import can_mount, mounted

@@ -9,7 +9,7 @@ import pytest
 
 from hub.clock import SystemClock
 from hub.messages import Alert, Bar
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from tests.hubs import drop_in, hub, log_of, running, states, status_until, stop, write_config
 
 HOOK = """
@@ -121,7 +121,7 @@ def test_no_plugin_outlives_a_killed_hub(tmp_path: Path) -> None:
     give(tmp_path, {"spins": flow("while True: pass"), "echo": ECHO})
     with running(tmp_path) as process:
         status_until(tmp_path, lambda shown: states(shown).get("echo") == "running")
-        guests = [child for child in psutil.Process(process.pid).children() if "hub.runtime.guest" in " ".join(child.cmdline())]
+        guests = [child for child in psutil.Process(process.pid).children() if "hub.runtime.hosting.guest" in " ".join(child.cmdline())]
         assert len(guests) == 2
         process.kill()
     gone, alive = psutil.wait_procs(guests, timeout=20)

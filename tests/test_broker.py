@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from hub.clock import FastClock, SystemClock
 from hub.errors import PermanentError, SettingsError, TransientError
 from hub.messages import Alert, Article, Bar, Forecast, HubInfo, ModelId, Score, Sentiment
-from hub.runtime.bus import Bus
-from hub.runtime.outbox import Outbox
+from hub.runtime.mqtt.bus import Bus
+from hub.runtime.mqtt.outbox import Outbox
 from hub.settings import MqttSettings
 from hub.testing import START, bars
 from hub.topics import MAX_PAYLOAD_BYTES, encode

@@ -18,7 +18,7 @@ from cryptography import x509
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from hub.runtime.broker_setup import ROLES, Wanted, acl, hashed, own_names, set_up
+from hub.runtime.mqtt.broker_setup import ROLES, Wanted, acl, hashed, own_names, set_up
 from hub.topics import MAX_PAYLOAD_BYTES, OFFERED, TOPICS
 from tests.brokers import MOSQUITTO, free_port, wait_for_port
 from tests.hubs import hub, log_until, running, status_until, write_values

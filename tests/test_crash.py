@@ -14,7 +14,7 @@ import pytest
 
 from hub.clock import SystemClock
 from hub.market.interval import MINUTE_MS, to_ms
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START
 
 WRITER = Path(__file__).parent / "crash" / "writer.py"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hub.clock import SystemClock
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import bars
 from tests.disks import beside, can_inject, can_mount, injected, mounted, not_permitted
 from tests.hubs import HUB, log_of, log_until, running, write_values

@@ -12,11 +12,11 @@ import pytest
 from hub import Check, PermanentError
 from hub.clock import SystemClock
 from hub.configuration import load_configuration
+from hub.runtime.disk.store import SqliteStore
 from hub.runtime.doctor import examine, examine_now, machine
 from hub.runtime.doctor.finding import Finding
-from hub.runtime.lineup import Member
-from hub.runtime.plugins import Declared
-from hub.runtime.store import SqliteStore
+from hub.runtime.hosting.lineup import Member
+from hub.runtime.hosting.plugins import Declared
 from hub.testing import bars
 from tests.brokers import Authority, Mosquitto, Witness, free_port
 from tests.exchanges import answering, socket_server

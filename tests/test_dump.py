@@ -15,7 +15,7 @@ import pytest
 
 from hub.clock import SystemClock
 from hub.market.interval import to_ms
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from plugins.etl.folder import manifest_in
 from plugins.inference.window import surroundings
 from tests.brokers import Mosquitto, Witness

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from hub.clock import FastClock
 from hub.messages import Alert, Bar
-from hub.runtime.embedded import EmbeddedBroker
+from hub.runtime.mqtt.embedded import EmbeddedBroker
 from hub.settings import MqttSettings
 from hub.testing import START, bars
 from tests.brokers import Mosquitto, captured_log, free_port, wait_for_port
@@ -105,7 +105,7 @@ async def test_it_ends_with_the_hub_however_the_hub_ends() -> None:
     """A broker left behind would keep the port, and yesterday's prices."""
     port = free_port()
     program = (
-        "import asyncio, structlog\nfrom hub.runtime.embedded import EmbeddedBroker\nfrom hub.settings import MqttSettings\n"
+        "import asyncio, structlog\nfrom hub.runtime.mqtt.embedded import EmbeddedBroker\nfrom hub.settings import MqttSettings\n"
         f"async def main():\n    await EmbeddedBroker(MqttSettings(port={port}), structlog.get_logger()).start()\n"
         "    await asyncio.Event().wait()\nasyncio.run(main())"
     )

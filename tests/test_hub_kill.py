@@ -17,7 +17,7 @@ import pytest
 from hub.clock import SystemClock
 from hub.market.interval import to_ms
 from hub.messages import Bar
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START
 from hub.topics import decode
 from tests.brokers import Mosquitto, Witness

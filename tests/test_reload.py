@@ -162,7 +162,7 @@ def test_signals_that_come_all_at_once_or_while_it_loads_are_survived(tmp_path: 
     write(tmp_path, plugins=collector(hangs={}))
     (tmp_path / "log").unlink()
     with running(tmp_path) as process:
-        while not any("hub.runtime.guest" in line for line in children(process.pid)):
+        while not any("hub.runtime.hosting.guest" in line for line in children(process.pid)):
             assert process.poll() is None
         process.send_signal(signal.SIGHUP)
         assert stop(process) == 0

@@ -15,13 +15,13 @@ from hub.configuration import load_configuration
 from hub.flow import Kinds
 from hub.messages import Article, Bar, Dump, Forecast, Message, Score
 from hub.runtime.app import App
-from hub.runtime.bus import Bus
-from hub.runtime.lineup import Member
-from hub.runtime.outbox import CURSOR
-from hub.runtime.plugins import Declared
-from hub.runtime.pruning import at_worst, prune, shed, taken, wanted
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.pruning import at_worst, prune, shed, taken, wanted
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.lineup import Member
+from hub.runtime.hosting.plugins import Declared
+from hub.runtime.mqtt.bus import Bus
+from hub.runtime.mqtt.outbox import CURSOR
 from hub.settings import RetentionSettings
 from hub.testing import START, FakeClock
 from tests.days import a_day

@@ -13,7 +13,7 @@ import pytest
 
 from hub.clock import SystemClock
 from hub.market.interval import to_ms
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from tests.brokers import MOSQUITTO, Mosquitto, Witness
 from tests.hubs import HUB, drop_in, hub, log_of, log_until, running, status_until, stop, write_values
 from tests.namespaces import IP, Host, can_have_namespaces, two_hosts

@@ -21,10 +21,10 @@ from hub.clock import SystemClock
 from hub.configuration import load_configuration
 from hub.messages import Article
 from hub.runtime import control
+from hub.runtime.disk.store import SqliteStore
 from hub.runtime.doctor import examine, examine_now, machine
 from hub.runtime.doctor.finding import Finding
-from hub.runtime.lineup import Member
-from hub.runtime.store import SqliteStore
+from hub.runtime.hosting.lineup import Member
 from hub.testing import START, bars
 from tests.brokers import Authority, Mosquitto, free_port
 from tests.disks import can_mount, mounted, not_permitted

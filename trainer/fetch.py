@@ -13,9 +13,9 @@ from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Bar
 from hub.runtime.backfill import backfill_now
-from hub.runtime.lineup import STORE_FILE
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.lineup import STORE_FILE
 from hub.runtime.logs import configure_logs
-from hub.runtime.store import SqliteStore
 from trainer.intake import Intake, Origin
 from trainer.month import NUMBERS, Minutes
 from trainer.series import gaps_in

@@ -11,8 +11,8 @@ from hub.clock import Clock
 from hub.errors import CheckFailed, DependencyDown, HubError, PermanentError, TransientError
 from hub.messages import Message, ModelAnswer, ModelChunk, ModelManifest, ModelState, ModelWant
 from hub.offer import CHUNK_BYTES, Golden, Offer, offer_for, private_key, sign
-from hub.runtime import refusal
-from hub.runtime.link import KEEPALIVE_S, ConnectionLost, Endpoint, Heard, Link, newest_protocol, tls_context
+from hub.runtime.mqtt import refusal
+from hub.runtime.mqtt.link import KEEPALIVE_S, ConnectionLost, Endpoint, Heard, Link, newest_protocol, tls_context
 from hub.settings import MqttSettings
 from hub.topics import decode, encode, topic_for, topic_of
 from trainer.model_file import told_by

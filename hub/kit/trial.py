@@ -44,8 +44,8 @@ def _tried(file: Path) -> Any:
 
 
 def _loaded(file: Path) -> tuple[Any, ModuleType]:
-    from hub.runtime.offers import Offer
-    from hub.runtime.plugins import load
+    from hub.runtime.hosting.offers import Offer
+    from hub.runtime.hosting.plugins import load
 
     sys.path.insert(0, str(file.parent if file.name != "__init__.py" else file.parent.parent))
     name = file.stem if file.name != "__init__.py" else file.parent.name
@@ -60,7 +60,7 @@ def _declared(manager: Any, _module: ModuleType) -> Any:
     from pydantic import ValidationError
 
     from hub.flow import Service, Source
-    from hub.runtime.plugins import declare, settings_model
+    from hub.runtime.hosting.plugins import declare, settings_model
     from hub.testing import FakeHub
 
     rule, begun = "it works from its section's defaults alone", time.perf_counter()

@@ -16,27 +16,27 @@ from hub.flow import Answer, Flow
 from hub.messages import Bar, Forecast, HubInfo, ModelState, ModelWant, PluginState, Score, Sentiment
 from hub.runtime import control
 from hub.runtime.backfill import Backfill
-from hub.runtime.bus import Bus
+from hub.runtime.backups.nightly import back_up_nightly
 from hub.runtime.changes import reload
-from hub.runtime.context import clock_for
 from hub.runtime.discretion import keep_secret
-from hub.runtime.disk_watch import DiskWatch
-from hub.runtime.embedded import EmbeddedBroker
-from hub.runtime.interpreter import settle_in
-from hub.runtime.lineup import STORE_FILE, Member, line_up
-from hub.runtime.mirror import Mirror
-from hub.runtime.nightly import back_up_nightly
-from hub.runtime.outbox import DURABLE, Outbox
-from hub.runtime.pruning import prune_hourly, shed
-from hub.runtime.recorder import Recorder
+from hub.runtime.disk.disk_watch import DiskWatch
+from hub.runtime.disk.pruning import prune_hourly, shed
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.context import clock_for
+from hub.runtime.hosting.interpreter import settle_in
+from hub.runtime.hosting.lineup import STORE_FILE, Member, line_up
+from hub.runtime.hosting.supervisor import Supervisor
+from hub.runtime.hosting.watch import PluginWatch
+from hub.runtime.mqtt.bus import Bus
+from hub.runtime.mqtt.embedded import EmbeddedBroker
+from hub.runtime.mqtt.mirror import Mirror
+from hub.runtime.mqtt.outbox import DURABLE, Outbox
 from hub.runtime.requests import Requests
 from hub.runtime.signals import Signals
-from hub.runtime.store import SqliteStore
-from hub.runtime.supervisor import Supervisor
 from hub.runtime.systemd import Systemd
 from hub.runtime.verbs import verbs_of
 from hub.runtime.vitals import announce_vitals
-from hub.runtime.watch import PluginWatch
 from hub.runtime.words import describe
 from hub.topics import encode, is_shadow, topic_of
 

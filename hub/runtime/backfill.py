@@ -13,11 +13,11 @@ from hub.configuration import Configuration
 from hub.errors import HubError, PermanentError
 from hub.flow import Source
 from hub.messages import Message
-from hub.runtime.context import clock_for
-from hub.runtime.interpreter import settle_in
-from hub.runtime.lineup import STORE_FILE, Member, line_up
-from hub.runtime.store import SqliteStore
-from hub.runtime.streams import batch_of, iterate
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.context import clock_for
+from hub.runtime.hosting.interpreter import settle_in
+from hub.runtime.hosting.lineup import STORE_FILE, Member, line_up
+from hub.runtime.hosting.streams import batch_of, iterate
 from hub.runtime.words import describe, reason_of
 
 ANSWER_S = 20.0

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.configuration import Configuration, load_configuration
 from hub.errors import HubError, SettingsError
-from hub.runtime.lineup import Member, line_up
+from hub.runtime.hosting.lineup import Member, line_up
 
 if TYPE_CHECKING:
     from hub.runtime.app import App

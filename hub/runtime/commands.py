@@ -17,13 +17,13 @@ from typer.models import CommandInfo, TyperInfo
 
 from hub.configuration import Configuration
 from hub.errors import HubError, SettingsError
-from hub.runtime.context import clock_for
-from hub.runtime.lineup import STORE_FILE, Member, load_here, note_told
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.context import clock_for
+from hub.runtime.hosting.lineup import STORE_FILE, Member, load_here, note_told
+from hub.runtime.hosting.offers import choose, offers
+from hub.runtime.hosting.plugins import ask
+from hub.runtime.hosting.process import LOAD_S
 from hub.runtime.logs import prints_logged
-from hub.runtime.offers import choose, offers
-from hub.runtime.plugins import ask
-from hub.runtime.process import LOAD_S
-from hub.runtime.store import SqliteStore
 from hub.runtime.words import reason_of
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from hub.clock import FastClock, SystemClock
 from hub.configuration import Configuration, load_configuration
 from hub.errors import HubError
-from hub.runtime.lineup import STORE_FILE
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.lineup import STORE_FILE
 
 CONFIG = Path("demo-data") / "config.yaml"
 TEXT = """\

@@ -7,9 +7,9 @@ from typing import Any
 from hub.configuration import Configuration
 from hub.errors import PermanentError
 from hub.messages import Request
-from hub.runtime.context import clock_for
-from hub.runtime.lineup import STORE_FILE, line_up
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.context import clock_for
+from hub.runtime.hosting.lineup import STORE_FILE, line_up
 
 PLUGIN = "etl"
 

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from hub.dumps import decimal_text
 from hub.errors import HubError
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 
 HEADER = ("open_time_ms", "open", "high", "low", "close", "volume", "quote_volume", "trades", "source")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hub.flow import Sink
-from hub.runtime.lineup import Member
+from hub.runtime.hosting.lineup import Member
 from hub.topics import topic_for
 
 

@@ -7,8 +7,8 @@ from hub import __version__
 from hub.flow import Kinds, Sink
 from hub.market.interval import to_ms
 from hub.messages import Forecast
-from hub.runtime.outbox import CURSOR, DURABLE
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.mqtt.outbox import CURSOR, DURABLE
 from hub.topics import is_shadow
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from hub.configuration import Configuration
 from hub.errors import HubError, PermanentError
 from hub.runtime import control
 from hub.runtime.commands import commands_of
-from hub.runtime.lineup import runs_isolated
-from hub.runtime.offers import Offer, choose, offers
+from hub.runtime.hosting.lineup import runs_isolated
+from hub.runtime.hosting.offers import Offer, choose, offers
 
 
 def plugin_rows(configuration: Configuration, own: Collection[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hub.errors import TransientError
 from hub.messages import HubHealth
-from hub.runtime.outbox import CURSOR, DURABLE
+from hub.runtime.mqtt.outbox import CURSOR, DURABLE
 from hub.topics import encode, topic_of
 
 if TYPE_CHECKING:

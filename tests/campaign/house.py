@@ -20,7 +20,7 @@ from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, floor_minute, to_ms
 from hub.messages import Bar
 from hub.runtime import control
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.topics import decode
 from plugins.collector.simulated import LoopbackServer
 from tests.brokers import Mosquitto, Proxy, Witness

@@ -18,9 +18,9 @@ from hub.clock import SystemClock
 from hub.errors import TransientError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Alert
-from hub.runtime.ballast import Ballast
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.ballast import Ballast
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, bars
 
 T = to_ms(START)

@@ -7,7 +7,7 @@ from typing import Any
 from hub.cli import main
 from hub.flow import Kinds
 from hub.messages import Bar, Message
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 
 committed, stored_facts = SqliteStore.record, SqliteStore.facts_after
 waiting: list[Message] = []

@@ -16,8 +16,8 @@ from hub.clock import SystemClock
 from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Bar, Gap, Message
-from hub.runtime.connection import Connect
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.connection import Connect
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, bars
 from tests.crash.power import Connection, Disk, PowerCutError, as_sqlite3
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hub.clock import SystemClock
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, bars
 
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from hub.clock import SystemClock
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START
 from tests.brokers import free_port, wait_for_port
 from tests.browsers import Watched, chromium, watched

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from hub.runtime.broker_setup import ROLES
+from hub.runtime.mqtt.broker_setup import ROLES
 from hub.settings import BackupSettings
 from plugins.dashboard.settings import DashboardSettings
 from plugins.dashboard.site import VIEWS

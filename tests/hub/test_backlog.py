@@ -15,10 +15,10 @@ from hub.errors import Forgotten, TransientError
 from hub.flow import Sink
 from hub.market.interval import to_ms
 from hub.messages import Alert, Bar, Message, ModelId, PluginState, Score
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
-from hub.runtime.supervisor import Supervisor
-from hub.runtime.watch import PluginWatch
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.supervisor import Supervisor
+from hub.runtime.hosting.watch import PluginWatch
 from hub.testing import START, FakeClock, MemoryBus, bars
 
 NO = TransientError("the shelf is full")

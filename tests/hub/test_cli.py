@@ -21,10 +21,10 @@ from hub.cli import app
 from hub.clock import SystemClock
 from hub.configuration import load_configuration
 from hub.runtime import control
-from hub.runtime.offers import offers
-from hub.runtime.plugins import load, settings_model
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.offers import offers
+from hub.runtime.hosting.plugins import load, settings_model
 from hub.runtime.scaffold import CONFIG, ENV
-from hub.runtime.store import SqliteStore
 from hub.settings import HubSettings
 from hub.testing import START, bars
 from tests.brokers import free_port

@@ -12,7 +12,7 @@ import pytest
 from hub.errors import HubError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Alert, Bar, Forecast, Gap
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, FakeClock, bars
 
 T = to_ms(START)

@@ -8,10 +8,10 @@ import structlog
 from structlog.testing import capture_logs
 
 from hub.messages import Article
-from hub.runtime.ballast import MIB, Ballast
-from hub.runtime.disk_watch import DiskWatch
+from hub.runtime.disk.ballast import MIB, Ballast
+from hub.runtime.disk.disk_watch import DiskWatch
+from hub.runtime.disk.store import SqliteStore
 from hub.runtime.health import stored
-from hub.runtime.store import SqliteStore
 from hub.testing import START, FakeClock, bars
 
 

@@ -23,9 +23,10 @@ from typer.testing import CliRunner
 from hub import Alert, Bar, PermanentError, PluginSettings, Sink, Source, Transform, TransientError, errors, hookspecs
 from hub.errors import HubError
 from hub.messages import HubInfo, ModelId, PluginState, Request
-from hub.runtime import guest, isolation, patience, process, shapes, streams, supervisor
-from hub.runtime.offers import Offer
-from hub.runtime.plugins import ask, declare, load, settings_model
+from hub.runtime import patience
+from hub.runtime.hosting import guest, isolation, process, shapes, streams, supervisor
+from hub.runtime.hosting.offers import Offer
+from hub.runtime.hosting.plugins import ask, declare, load, settings_model
 from hub.testing import FakeDesk, FakeHub, bars
 from tests.brokers import free_port, wait_for_port
 from tests.hubs import ROOT, drop_in, hub, running, status_until, stop, write_config
@@ -324,7 +325,7 @@ def test_the_complete_plugin_runs_as_a_drop_in(tmp_path: Path) -> None:
 
 def _alerts(folder: Path) -> list[Alert]:
     from hub.clock import SystemClock
-    from hub.runtime.store import SqliteStore
+    from hub.runtime.disk.store import SqliteStore
 
     store = SqliteStore.open(folder / "data" / "tickerml.db", SystemClock(), read_only=True)
     found = [fact for _, fact in store.facts_after(0, (Alert,), 1000) if isinstance(fact, Alert)]

@@ -12,8 +12,8 @@ import pytest
 from hub import PermanentError, SettingsError, Sink, Source, Transform, TransientError
 from hub.errors import HubError
 from hub.messages import Request
-from hub.runtime.isolation import MOST_RESTARTS, IsolatedPlugin
-from hub.runtime.offers import Offer
+from hub.runtime.hosting.isolation import MOST_RESTARTS, IsolatedPlugin
+from hub.runtime.hosting.offers import Offer
 from hub.runtime.words import DescribedError
 from hub.testing import bars
 from tests.brokers import captured_log

@@ -13,7 +13,7 @@ import pytest
 from hub.ledger import accuracy, compare, entries, series_of
 from hub.market.metrics import auc, brier, coverage
 from hub.messages import Forecast, Message, ModelId, Score
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.score_words import score_row, verdict_of
 from hub.testing import START, FakeClock, MemoryStore, bars
 from tests.hubs import hub, write_config

@@ -14,7 +14,7 @@ from structlog.testing import LogCapture
 from hub.errors import HubError, PermanentError, TransientError
 from hub.market.interval import to_ms
 from hub.messages import Bar, Gap, Message
-from hub.runtime.outbox import BATCH, Outbox
+from hub.runtime.mqtt.outbox import BATCH, Outbox
 from hub.testing import START, FakeClock, bars
 
 

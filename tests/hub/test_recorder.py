@@ -16,11 +16,11 @@ from hub.errors import TransientError
 from hub.flow import Source
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Bar
-from hub.runtime import connection
-from hub.runtime.ballast import Ballast
-from hub.runtime.recorder import Recorder
-from hub.runtime.store import SqliteStore
-from hub.runtime.supervisor import PluginWatch, Supervisor
+from hub.runtime.disk import connection
+from hub.runtime.disk.ballast import Ballast
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.supervisor import PluginWatch, Supervisor
 from hub.testing import START, FakeClock, MemoryBus, bars
 
 T = to_ms(START)

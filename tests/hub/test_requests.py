@@ -18,13 +18,13 @@ from hub.market.interval import to_ms
 from hub.messages import Response
 from hub.runtime import backfill
 from hub.runtime.app import App
-from hub.runtime.bus import Bus
-from hub.runtime.lineup import Member
-from hub.runtime.plugins import Declared
-from hub.runtime.recorder import Recorder
+from hub.runtime.disk.recorder import Recorder
+from hub.runtime.disk.store import SqliteStore
+from hub.runtime.hosting.lineup import Member
+from hub.runtime.hosting.plugins import Declared
+from hub.runtime.mqtt.bus import Bus
+from hub.runtime.mqtt.subscription import Raw
 from hub.runtime.requests import Requests
-from hub.runtime.store import SqliteStore
-from hub.runtime.subscription import Raw
 from hub.testing import START, bars
 from hub.topics import MAX_PAYLOAD_BYTES
 from tests.hubs import drop_in, write_config

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hub.errors import HubError, PermanentError, TransientError
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Alert, Bar, Gap
-from hub.runtime import connection
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk import connection
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, FakeClock, bars
 
 T = to_ms(START)

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hub.market.interval import MINUTE_MS, from_ms, to_ms
 from hub.messages import Bar, Gap, Message
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, FakeClock, MemoryStore
 
 FIRST = to_ms(START)

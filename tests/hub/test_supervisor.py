@@ -16,9 +16,9 @@ from structlog.testing import LogCapture
 from hub import Alert, Bar, Outlet, PermanentError, SettingsError, Sink, Source, Transform, TransientError
 from hub.flow import Flow, Kinds, Outside
 from hub.messages import Message, PluginState
+from hub.runtime.hosting.supervisor import HEALTHY_AFTER, MOST_OUTPUTS, Supervisor, backoff
+from hub.runtime.hosting.watch import PluginWatch
 from hub.runtime.patience import Allowance
-from hub.runtime.supervisor import HEALTHY_AFTER, MOST_OUTPUTS, Supervisor, backoff
-from hub.runtime.watch import PluginWatch
 from hub.testing import FakeClock, MemoryBus, bars
 
 DAY = 86_400.0

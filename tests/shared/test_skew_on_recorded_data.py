@@ -14,7 +14,7 @@ import torch
 from hub.market.features import LOOK_BACK
 from hub.market.interval import MINUTE_MS, from_ms, to_ms
 from hub.messages import Bar, Forecast
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import FakeClock, FakeHub
 from plugins.inference.forecasting import Forecasting
 from plugins.inference.slot import STARTER

@@ -10,16 +10,17 @@ from hub.configuration import Configuration
 from hub.errors import HubError
 from hub.flow import Check
 from hub.offer import CHUNK_BYTES
-from hub.runtime import control, nightly
-from hub.runtime.broker_check import try_login
+from hub.runtime import control
+from hub.runtime.backups import nightly
 from hub.runtime.discretion import blotted
+from hub.runtime.disk.store import SqliteStore
 from hub.runtime.doctor.finding import Finding, remark
 from hub.runtime.doctor.folder import look_at_disk, look_at_store
 from hub.runtime.doctor.machine import look_at_machine
 from hub.runtime.doctor.running import look_at_hub, state_of
-from hub.runtime.embedded import is_loopback
-from hub.runtime.lineup import STORE_FILE, Member, line_up
-from hub.runtime.store import SqliteStore
+from hub.runtime.hosting.lineup import STORE_FILE, Member, line_up
+from hub.runtime.mqtt.broker_check import try_login
+from hub.runtime.mqtt.embedded import is_loopback
 from hub.runtime.words import describe, reason_of
 
 CHECK_S = 20.0

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from hub.clock import SystemClock
 from hub.errors import HubError
-from hub.runtime.ballast import MIB, TIGHT_BYTES
-from hub.runtime.disk_watch import LONG_LOG_BYTES, LOW_BYTES
+from hub.runtime.disk.ballast import MIB, TIGHT_BYTES
+from hub.runtime.disk.disk_watch import LONG_LOG_BYTES, LOW_BYTES
+from hub.runtime.disk.store import SqliteStore
 from hub.runtime.doctor.finding import Finding, remark
-from hub.runtime.lineup import STORE_FILE
-from hub.runtime.store import SqliteStore
+from hub.runtime.hosting.lineup import STORE_FILE
 from hub.runtime.words import reason_of
 
 

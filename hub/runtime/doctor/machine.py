@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hub.runtime.ballast import MIB
+from hub.runtime.disk.ballast import MIB
 from hub.runtime.doctor.finding import Finding, remark
 
 ROOT = Path("/")

@@ -7,8 +7,8 @@ from typing import Any
 from hub import __version__
 from hub.configuration import Configuration
 from hub.runtime import control
-from hub.runtime.backlog import STALE_AFTER
 from hub.runtime.doctor.finding import Finding, remark
+from hub.runtime.hosting.backlog import STALE_AFTER
 
 OLD_BAR_S = 300
 """A minute's bar is there seconds after its close."""

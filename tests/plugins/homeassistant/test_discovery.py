@@ -13,7 +13,7 @@ import yaml
 from hub import HubInfo
 from hub.errors import PermanentError
 from hub.messages import Bar, Forecast, HubHealth, ModelState, Score, Sentiment
-from hub.runtime.outside import OutsideTopics
+from hub.runtime.mqtt.outside import OutsideTopics
 from hub.testing import START, FakeHub, FakeOutside, MemoryBus
 from hub.topics import kind_of
 from plugins.homeassistant.announcing import Announcing

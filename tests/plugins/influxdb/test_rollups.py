@@ -10,7 +10,7 @@ import pytest
 
 from hub.market.interval import MINUTE_MS, to_ms
 from hub.messages import Bar
-from hub.runtime.store import SqliteStore
+from hub.runtime.disk.store import SqliteStore
 from hub.testing import START, FakeClock, bars
 from plugins.influxdb.rollups import DAY_MS, HOUR_MS, Rollups
 from tests.plugins.influxdb.examples import read

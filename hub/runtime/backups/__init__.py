@@ -1,0 +1,1 @@
+"""The station in one archive: made, checked, taken out again, and made every night."""
