@@ -13,7 +13,7 @@ symbols: [BTC/USDT, ETH/USDT]
 # plugin_dir: custom_plugins       # a plugin of your own: custom_plugins/NAME.py, and a section NAME below
 
 mqtt:
-  host: localhost
+  host: localhost                  # or the path of the broker's socket, such as /run/tickerml/mqtt.sock
   port: 1883
   embedded: true                   # start a small broker here, unless one already listens
   # username: null
