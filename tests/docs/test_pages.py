@@ -52,3 +52,13 @@ def test_the_nightly_backup_is_as_it_is_told() -> None:
     settings = BackupSettings()
     assert f"Every night at {settings.at} UTC" in OPERATIONS
     assert f"keeps the last {['none', 'one', 'two', 'three'][settings.keep]}" in OPERATIONS
+
+
+def test_every_fault_of_the_campaign_stands_on_its_page() -> None:
+    """In its order; so often at least as it is said, none lost."""
+    from tests.campaign.faults import FAULTS
+    from tests.campaign.test_campaign import LONG
+
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| ", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name, _, _ in rows] == [fault.name for fault in FAULTS]
+    assert all(int(times) == LONG[name] and lost == "0" for name, times, lost in rows)
