@@ -72,7 +72,7 @@ def shed(app: "App") -> None:
         for file in old:
             file.unlink(missing_ok=True)
         gone = prune(app, wanted(app.configuration.settings.retention) | at_worst())
-    except (HubError, OSError) as error:
+    except (HubError, OSError, ValueError) as error:  # whatever it is, bars go on
         log.warning("nothing could be let go of", reason=str(error))
         return
     if old or gone:
@@ -85,7 +85,7 @@ async def prune_hourly(app: "App") -> None:
         await app.clock.sleep(EVERY_S)
         try:
             gone = await asyncio.to_thread(prune, app, wanted(app.configuration.settings.retention))
-        except HubError as error:
+        except (HubError, OSError, ValueError) as error:
             app.log.warning("old facts stay for now", part="retention", reason=str(error))
             continue
         if gone:
