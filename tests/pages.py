@@ -16,16 +16,25 @@ class Opened:
         """Words that arrived on all lines together."""
         self.fetched = 0
         self.refused = 0
+        self.over = False
+        self._lines: list[asyncio.StreamWriter] = []
+
+    def close(self) -> None:
+        """Hang up every line; what is being fetched comes to its end, so that no connection is left half used."""
+        self.over = True
+        for line in self._lines:
+            line.close()
 
     async def page(self, number: int, http: httpx.AsyncClient) -> None:
-        """One of them, until it is cancelled."""
+        """One of them, until it is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self._lines.append(writer)
         words = f"GET /live?{number} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         writer.write(f"{words}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
         try:
             assert b" 101 " in await reader.readline()
             await reader.readuntil(b"\r\n\r\n")
-            while True:
+            while not self.over:
                 first, length = await reader.readexactly(2)
                 size = length if length < 126 else int.from_bytes(await reader.readexactly(2 if length == 126 else 8), "big")
                 payload = await reader.readexactly(size)
@@ -36,6 +45,9 @@ class Opened:
                 answer = await http.get("/")
                 self.fetched += answer.status_code == 200
                 self.refused += answer.status_code != 200
+        except (asyncio.IncompleteReadError, ConnectionError):
+            if not self.over:
+                raise
         finally:
             await hung_up(writer)
 
@@ -58,8 +70,6 @@ async def opened(port: int, pages: int) -> AsyncIterator[Opened]:
             yield made
         finally:
             failed = [task.exception() for task in tasks if task.done()]
-            for task in tasks:
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.gather(*tasks, return_exceptions=True)
+            made.close()
+            await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
             assert not failed, failed

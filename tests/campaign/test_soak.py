@@ -46,7 +46,8 @@ def test_seven_days_cost_no_memory_no_file_and_no_thread(tmp_path: Path, capsys:
     slope = float(np.polyfit(at / 3600, memory, 1)[0])
     early, late = (slice(0, len(at) // 4), slice(-len(at) // 4, None))
     with capsys.disabled():
-        print(f"\n7 days in {at[-1] / 60:.0f} min: {memory[0]:.1f} to {memory[-1]:.1f} MB, {slope:+.2f} MB an hour")
+        each_day = ", ".join(f"{median(day):.1f}" for day in np.array_split(memory, 7))
+        print(f"\n7 days in {at[-1] / 60:.0f} min: {slope:+.2f} MB an hour; MB, day by day: {each_day}")
         for what, counts in (("files", files), ("threads", threads)):
             print(f"{median(counts[early]):.0f} to {median(counts[late]):.0f} {what}")
     assert slope < DRIFT_MB_AN_HOUR

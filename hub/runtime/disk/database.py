@@ -19,6 +19,8 @@ from hub.runtime.disk.connection import Connect, Run, connect, connect_to_look, 
 from hub.runtime.disk.disk_words import is_damage, trouble_of
 from hub.runtime.disk.salvage import move_aside, salvage
 
+READER_CACHE_KIB = 512
+"""Each thread has a connection: with SQLite's own 2,000 they would fill for weeks, with pages that Linux holds anyway."""
 NEWEST_PLAUSIBLE = 9999
 """No schema will ever have a greater number: what stands there then was not written by a hub."""
 
@@ -261,6 +263,7 @@ class Database:
             else:
                 connection = self._connected()
                 connection.execute("PRAGMA query_only=1")
+            connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
             self._readers.connection, self._readers.of = connection, identity(self.path)
             self._connections.append(connection)
         return connection
