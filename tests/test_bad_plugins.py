@@ -88,7 +88,9 @@ def in_trouble(shown: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("bad", [AT_LOAD, AT_WORK], ids=["while they are loaded", "at work"])
+@pytest.mark.parametrize(
+    "bad", [pytest.param(AT_LOAD, id="while they are loaded", marks=pytest.mark.torture), pytest.param(AT_WORK, id="at work")]
+)
 def test_healthy_plugins_keep_their_ticks_beside_eight_bad_ones(tmp_path: Path, bad: dict[str, str]) -> None:
     """At least 99.9 % of a thousand minutes: every bar is collected, and a plugin of the same kind hears each."""
     give(tmp_path, {"echo": ECHO} | bad)

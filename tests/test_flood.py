@@ -13,7 +13,7 @@ from hub.messages import ModelId, Score
 from hub.testing import START
 from hub.topics import encode
 from tests.brokers import Mosquitto, Witness
-from tests.hubs import running, states, status_until, write_values
+from tests.hubs import log_until, running, states, status_until, write_values
 
 ALERTS = {"rules": [{"when": "score"}]}
 MODEL = ModelId(name="m", version="1", sha256="1" * 64)
@@ -56,6 +56,7 @@ def flood(tmp_path: Path, seconds: float) -> None:
         )
         with running(tmp_path) as process:
             status_until(tmp_path, lambda shown: any(row["last_bar"] for row in shown["symbols"]))
+            log_until(tmp_path, "no forecast is made")  # by then the model is loaded, which takes 30 MB
             hub = psutil.Process(process.pid)
             time.sleep(3.0)
             before, most = hub.memory_info().rss, 0
