@@ -59,7 +59,7 @@ class Recorder:
             raise
         self._worked()
         self.recorded_at = self._clock.monotonic()
-        self.bars += sum(isinstance(message, Bar) for message in messages)
+        self.bars += [*map(type, messages)].count(Bar)
         self.edition += 1
         self._news.set()
         self._news = asyncio.Event()

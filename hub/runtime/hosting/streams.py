@@ -38,8 +38,8 @@ def batch_of(flow: Source | Transform, item: Any) -> list[Message]:
         raise TypeError(f"{flow.name} yielded {shown(item)}, which is neither a message nor a list of messages")
     if len(batch) > LARGEST_BATCH:
         raise ValueError(f"{flow.name} yielded {len(batch)} messages at once; {LARGEST_BATCH} are the most")
-    for one in batch:
-        if not isinstance(one, flow.produces):
-            names = ", ".join(kind.__name__ for kind in flow.produces) or "nothing"
-            raise TypeError(f"{flow.name} says it produces {names}, but yielded {shown(one)}")
+    if not all(issubclass(kind, flow.produces) for kind in set(map(type, batch))):
+        wrong = next(one for one in batch if not isinstance(one, flow.produces))
+        names = ", ".join(kind.__name__ for kind in flow.produces) or "nothing"
+        raise TypeError(f"{flow.name} says it produces {names}, but yielded {shown(wrong)}")
     return batch
