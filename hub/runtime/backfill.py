@@ -6,8 +6,6 @@ from contextlib import aclosing
 from typing import Any
 
 import structlog
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hub.configuration import Configuration
 from hub.errors import HubError, PermanentError
@@ -47,6 +45,9 @@ def sources_with_a_past(members: Sequence[Member]) -> list[Source]:
 
 async def backfill_now(configuration: Configuration, days: int) -> None:
     """`hub bars backfill`: with a progress bar on stderr; beside a running hub, too."""
+    from rich.console import Console  # a running hub, which this module serves too, shows no bar
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     clock = clock_for(configuration.settings.clock)
     members = await line_up(configuration, clock)
     settle_in()

@@ -10,7 +10,6 @@ from hub.flow import Answer
 from hub.market.interval import MINUTE_MS, last_closed, to_ms
 from hub.messages import Forecast, Request, UtcTime
 from hub.runtime.changes import restart
-from hub.runtime.doctor import examine
 from hub.runtime.health import every_gap, health_of
 from hub.runtime.logs import KEPT_LINES, recent_lines
 from hub.settings import SymbolName
@@ -86,6 +85,8 @@ def verbs_of(app: "App") -> dict[str, Answer]:
         return await asyncio.to_thread(health_of, app)
 
     async def doctor(_request: Request) -> Any:
+        from hub.runtime.doctor import examine  # with all that it looks at: 9 MB, for a question that few ever ask
+
         findings = await examine(app.configuration, list(app.members.values()), await asyncio.to_thread(health_of, app))
         return [vars(finding) for finding in findings]
 

@@ -366,7 +366,7 @@ class Bus:
         missed = 0
         while missed < BEATS_MISSED:
             link.heard = False
-            beat = link.send(self._root + HEARTBEAT, self._beat)
+            beat = link.send(self._root + HEARTBEAT, self._beat, quiet=not self._deaf)
             if self._deaf:
                 beat.outcome.add_done_callback(partial(self._answered, link))
             pause = asyncio.ensure_future(self._network.sleep(BEAT_S))

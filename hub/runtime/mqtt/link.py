@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -59,6 +59,13 @@ class TidySocket(ssl.SSLSocket):
         except OSError:
             self.close()
             raise
+
+
+class _Client(paho.Client):
+    """Sleeps until there is something to do, or to look at its keepalive; paho's own wakes every second for nothing."""
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        return super().loop_forever(max(timeout, self.keepalive / 3), retry_first_connection)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Link:
 
     def _make_client(self, client_id: str, tls: ssl.SSLContext | None) -> paho.Client:
         transport: Literal["unix", "tcp"] = "unix" if self._settings.on_socket else "tcp"
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=self.protocol, transport=transport, reconnect_on_failure=False
         )
         client.suppress_exceptions = True

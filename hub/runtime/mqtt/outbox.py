@@ -16,8 +16,8 @@ from hub.topics import is_shadow
 CURSOR = "mqtt"
 DURABLE: Kinds = (Bar, Gap, Sentiment, Article, Forecast, Score, Alert, Dump, ModelWant, ModelState)
 BATCH = 500
-POLL_S = 5.0
-"""A net, should nobody have rung: real seconds."""
+POLL_S = 15.0
+"""Nobody rings where another process has recorded something: real seconds."""
 
 Fact = tuple[int, Message]
 """A message and its place in the store, `seq`."""
