@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,11 +51,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _measured(chosen: Sequence[str], console: Console) -> Iterator[Row]:
-    for name in chosen:
-        with console.status(f"{name} ..."):
-            found: list[Row] = importlib.import_module(f"bench.{name}").rows()
-        yield from found
+def _keep(rows: Sequence[Row], machine: str, load: Sequence[str]) -> None:
+    """The figures, for programs and for the eye."""
+    plot(rows, machine, PLOT)
+    every = [asdict(row) | {"target": row.target, "met": row.met, "reached": row.reached} for row in rows]
+    RESULTS.write_text(json.dumps({"machine": machine, "load": load, "rows": every}, indent=2) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -66,23 +66,16 @@ def main(arguments: Sequence[str]) -> None:
         raise SystemExit(f"no such row: {', '.join(unknown)}; there are: {', '.join(known)}")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}"
     load = [f"{os.getloadavg()[0]:.1f}"]
-    rows = list(_measured(chosen, Console(stderr=True)))
+    rows: list[Row] = []
+    console = Console(stderr=True)
+    for name in chosen:
+        with console.status(f"{name} ..."):
+            rows += importlib.import_module(f"bench.{name}").rows()
+        _keep(rows, machine, load)  # after each: all of them take an hour
     load.append(f"{os.getloadavg()[0]:.1f}")
     caption = f"{machine}; load {' before, '.join(load)} after. On a busy machine the bounds are harder to keep; the ratios hardly change."
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table(rows, caption))
-    plot(rows, machine, PLOT)
-    RESULTS.write_text(
-        json.dumps(
-            {
-                "machine": machine,
-                "load": load,
-                "rows": [asdict(row) | {"target": row.target, "met": row.met, "reached": row.reached} for row in rows],
-            },
-            indent=2,
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+    _keep(rows, machine, load)
 
 
 if __name__ == "__main__":

@@ -105,9 +105,17 @@ def rows(seconds: float = 60.0, rounds: int = 3, settle_s: float = SETTLE_S) -> 
     samples = [sampled(seconds, settle_s) for _ in range(rounds)]
     what = {
         "start_s": ("start, until online", "s", ""),
-        "memory_mb": ("memory", "MB", "50 MB are there before a line of ours: Python with asyncio 21, structlog and its rich 8, pydantic with the vocabulary 12, httpx and paho 6"),
+        "memory_mb": (
+            "memory",
+            "MB",
+            "50 MB are there before a line of ours: Python with asyncio 21, structlog and its rich 8, pydantic with the vocabulary 12, httpx and paho 6",
+        ),
         "cpu": ("idle", "% of a core", "ours takes in two bars a minute meanwhile, and syncs them; the other has nothing to do"),
-        "wakeups": ("wake-ups", "a second", "a heartbeat every 5 s, and each minute's bars on their way from the exchange to the disk and the broker; the other hears nothing"),
+        "wakeups": (
+            "wake-ups",
+            "a second",
+            "a heartbeat every 5 s, and each minute's bars on their way from the exchange to the disk and the broker; the other hears nothing",
+        ),
     }
     found = []
     for field, (name, unit, note) in what.items():
