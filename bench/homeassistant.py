@@ -108,13 +108,13 @@ def rows(seconds: float = 60.0, rounds: int = 3, settle_s: float = SETTLE_S) -> 
         "memory_mb": (
             "memory",
             "MB",
-            "50 MB are there before a line of ours: Python with asyncio 21, structlog and its rich 8, pydantic with the vocabulary 12, httpx and paho 6",
+            "50 MB before a line of ours: Python and asyncio 21, structlog with rich 8, pydantic and the vocabulary 12, httpx, paho 6",
         ),
         "cpu": ("idle", "% of a core", "ours takes in two bars a minute meanwhile, and syncs them; the other has nothing to do"),
         "wakeups": (
             "wake-ups",
             "a second",
-            "a heartbeat every 5 s, and each minute's bars on their way from the exchange to the disk and the broker; the other hears nothing",
+            "a heartbeat every 5 s, and each minute's bars on their way to the disk and the broker; the other hears nothing",
         ),
     }
     found = []
