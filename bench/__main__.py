@@ -10,6 +10,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -34,10 +35,10 @@ def table(rows: Sequence[Row], caption: str) -> Table:
     shown = Table("row", "ours", "beside it", "ratio", "target", "of it", "note", caption=caption, caption_justify="left")
     for row in rows:
         reached = "" if row.reached is None else f"[{'green' if row.met else 'red'}]{100 * row.reached:,.0f} %[/]"
-        yardstick = "" if row.yardstick is None else f"{_number(row.yardstick)} {row.unit}, {row.beside}"
+        yardstick = "" if row.yardstick is None else f"{number(row.yardstick)} {row.unit}, {row.beside}"
         shown.add_row(
             row.name,
-            f"{_number(row.ours)} {row.unit}",
+            f"{number(row.ours)} {row.unit}",
             yardstick,
             "" if row.ratio is None else f"{row.ratio:.2f}",
             row.target,
@@ -47,7 +48,8 @@ def table(rows: Sequence[Row], caption: str) -> Table:
     return shown
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -55,7 +57,10 @@ def _keep(rows: Sequence[Row], machine: str, load: Sequence[str]) -> None:
     """The figures, for programs and for the eye."""
     plot(rows, machine, PLOT)
     every = [asdict(row) | {"target": row.target, "met": row.met, "reached": row.reached} for row in rows]
-    RESULTS.write_text(json.dumps({"machine": machine, "load": load, "rows": every}, indent=2) + "\n", encoding="utf-8")
+    RESULTS.write_text(
+        json.dumps({"day": f"{datetime.now(UTC).date()}", "machine": machine, "load": load, "rows": every}, indent=2) + "\n",
+        encoding="utf-8",
+    )
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
-"""What docs/dashboard.md, mosquitto/README.md and docs/operations.md say is so."""
+"""What docs/dashboard.md, docs/benchmarks.md, mosquitto/README.md and docs/operations.md say is so."""
 
+import json
 import re
 from pathlib import Path
 
@@ -62,3 +63,11 @@ def test_every_fault_of_the_campaign_stands_on_its_page() -> None:
     rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| ", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [name for name, _, _ in rows] == [fault.name for fault in FAULTS]
     assert all(int(times) == LONG[name] and lost == "0" for name, times, lost in rows)
+
+
+def test_the_page_of_benchmarks_is_the_run_on_record_and_no_target_is_missed_without_a_word() -> None:
+    from bench.record import PAGE, RECORD, page
+
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == page(record)
+    assert [row["name"] for row in record["rows"] if row["met"] is False and not row["note"]] == []

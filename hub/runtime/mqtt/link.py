@@ -129,9 +129,7 @@ class Link:
 
     def _make_client(self, client_id: str, tls: ssl.SSLContext | None) -> paho.Client:
         transport: Literal["unix", "tcp"] = "unix" if self._settings.on_socket else "tcp"
-        client = _Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=self.protocol, transport=transport, reconnect_on_failure=False
-        )
+        client = _Client(CallbackAPIVersion.VERSION2, client_id, protocol=self.protocol, transport=transport, reconnect_on_failure=False)
         client.suppress_exceptions = True
         if tls is not None:
             client.tls_set_context(tls)
