@@ -15,6 +15,7 @@ def plot(rows: Sequence[Row], machine: str, file: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
+    mpl.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
     promised = [row for row in rows if row.reached is not None][::-1]

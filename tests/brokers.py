@@ -132,13 +132,15 @@ class Mosquitto:
 
 
 class Proxy:
-    """A line to a port that can be cut, or left open without carrying anything (half-open)."""
+    """A line to a port that can be cut, shut, or left open without carrying anything (half-open)."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self.connections = 0
         self.silent = False
         """While true, bytes in either direction vanish."""
+        self.shut = False
+        """While true, nobody new is let in."""
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -160,6 +162,9 @@ class Proxy:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if self.shut:
+            writer.transport.abort()
+            return
         try:
             onward, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:

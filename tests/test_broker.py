@@ -239,7 +239,7 @@ async def test_bars_recorded_during_an_outage_all_arrive_in_order_once(mosquitto
     """B3: the store holds what the broker misses; paho's queue in RAM holds nothing."""
     first, rest = bars(1.0), bars(*range(1, 2401))[1:]
     store = FactsInMemory(first)
-    async with joined(mosquitto.port) as bus:
+    async with Proxy(mosquitto.port) as line, joined(line.port) as bus:
         outbox = Outbox(store, bus, captured_log()[0], network=FastClock(START, 5.0))
         pump = asyncio.create_task(outbox.pump())
         await until(lambda: store.at == 1)
@@ -250,8 +250,10 @@ async def test_bars_recorded_during_an_outage_all_arrive_in_order_once(mosquitto
         await until(lambda: not bus.connected)
         await asyncio.sleep(0.2)
         assert store.at == 1
+        line.shut = True
         mosquitto.start()
         with Witness(mosquitto.port, "tickerml/bar/#") as witness:
+            line.shut = False  # not before somebody listens
             await until(lambda: store.at == 2400, seconds=60)
             expected = [encode(bar) for bar in rest]
             await until(lambda: len(witness.on(BAR_TOPIC)) >= len(rest))
