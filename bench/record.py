@@ -17,10 +17,10 @@ PAGE, PICTURE = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images" / "ben
 WORDS = """# How fast and how small
 
 `make bench` measures all of this on your own machine, and prints this table. Each figure stands beside what you would take instead, or
-beside the least that can be done; both are measured in turns in the same run, and the medians count, so a busy machine hits both.
+beside the least that can be done. Most are measured in turns in the same run, and the medians count, so a busy machine hits both.
 `python -m bench ROW` measures one part; `make peers` installs what stands beside (Freqtrade and Home Assistant, each in a venv of its own).
 
-The run below: {day}, {machine}; {kept} of {promised} targets are kept. Where one is missed, the note says what stands in the way.
+The run below: {day}, {machine}; {kept} of {promised} targets are kept. Where one is missed, the note says what stands in the way. {apart}
 
 ![How much of each target is reached](images/benchmarks.svg)
 
@@ -35,7 +35,9 @@ def page(record: Mapping[str, Any]) -> str:
     promised = [row for row in record["rows"] if row["met"] is not None]
     kept = sum(row["met"] for row in promised)
     rows = "\n".join(map(_line, record["rows"]))
-    return WORDS.format(day=record["day"], machine=record["machine"], kept=kept, promised=len(promised), rows=rows)
+    return WORDS.format(
+        day=record["day"], machine=record["machine"], kept=kept, promised=len(promised), apart=record.get("apart", ""), rows=rows
+    )
 
 
 def _line(row: Mapping[str, Any]) -> str:
