@@ -10,14 +10,13 @@ from hub.errors import HubError, TransientError
 from hub.flow import Kinds
 from hub.market.interval import to_ms
 from hub.messages import Alert, Article, Bar, Dump, Forecast, Gap, Message, ModelState, ModelWant, Score, Sentiment
+from hub.runtime.disk.recorder import LOOK_AGAIN
 from hub.runtime.patience import STABLE_S, Reconnection
 from hub.topics import is_shadow
 
 CURSOR = "mqtt"
 DURABLE: Kinds = (Bar, Gap, Sentiment, Article, Forecast, Score, Alert, Dump, ModelWant, ModelState)
 BATCH = 500
-POLL_S = 15.0
-"""Nobody rings where another process has recorded something: real seconds."""
 
 Fact = tuple[int, Message]
 """A message and its place in the store, `seq`."""
@@ -105,7 +104,7 @@ class Outbox:
                 await self._forward(facts)
             else:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):  # not wait_for: it may lose a cancellation that comes with the bell
+                    async with asyncio.timeout(LOOK_AGAIN):  # not wait_for: it may lose a cancellation that comes with the bell
                         await self._rung.wait()
 
     async def _forward(self, facts: Sequence[Fact]) -> None:
