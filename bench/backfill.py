@@ -103,6 +103,7 @@ def rows(bars: int = BARS, rounds: int = 5) -> list[Row]:
         measured = interleaved(rounds, ours, bare)
     note = (
         f"2 x {bars:,} bars to disk; of a bar's 8 us, by parts measured alone, reading and checking takes 1.7, its row 1.0,"
-        " httpx by what is left about 2, one after the other under Python's lock, and 2.0 SQLite beside them; the bare loop does nothing but 2 us of JSON and the same SQLite"
+        " httpx by what is left about 2, one after the other under Python's lock, and 2.0 SQLite beside them;"
+        " the bare loop does nothing but 2 us of JSON and the same SQLite"
     )
     return [side_by_side("backfill", "bars/s", "bare download and insert", measured, 0.8, note)]
